@@ -1,0 +1,178 @@
+"""Connecting to PostgreSQL, pooling, retrying. Statements are SQLAlchemy expressions; asyncpg carries them out.
+
+Every statement runs under the database role `graphql_api`, and as one user: row-level security shows it that user's
+tasks and nobody else's. So a statement that forgets its WHERE finds too little, never too much.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Any, TypeVar
+
+import asyncpg
+from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.util import LRUCache
+
+from graphql_api.errors import Code, RequestError, Unavailable
+from graphql_api.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+ROLE = "graphql_api"
+"""The role that the server acts under: row-level security applies to it, and it may do little else."""
+
+NOBODY = ""
+"""The user of statements that touch no tasks; under row-level security it owns none."""
+
+LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+"""What a connection raises that cannot be had, or broke: the statement itself may be fine."""
+
+BECOME = "SELECT set_config('app.user_id', $1, false)"
+BECOME_LOCALLY = f"SELECT set_config('role', '{ROLE}', true), set_config('app.user_id', $1, true)"
+
+T = TypeVar("T")
+
+
+class Connection(asyncpg.Connection):  # type: ignore[type-arg]  # generic in the stubs only
+    """A connection that remembers when it was opened and which user it acts for."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.opened_at = monotonic()
+        self.user_id: str | None = None
+
+
+class Database:
+    """The pool of one process. Not connected before `start`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._local = settings.behind_transaction_pooler
+        # asyncpg's pool lets a newcomer overtake those who wait; this semaphore is first come, first served.
+        self._turns = asyncio.Semaphore(settings.pool_max)
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def start(self) -> None:
+        """Open the first connections. Raises `Unavailable` when the database does not answer in time."""
+        self._pool = await self._persist(self._open_pool)
+
+    async def stop(self) -> None:
+        """Let running statements end, then close every connection."""
+        if self._pool is not None:
+            await self._pool.close()
+
+    async def read(self, statement: ClauseElement, *, user_id: str = NOBODY) -> list[asyncpg.Record]:
+        """The rows of one SELECT as this user sees them. Tried again when the connection breaks."""
+        sql, parameters = compiled(statement)
+        return await self._persist(lambda: self._fetch(sql, parameters, user_id))
+
+    async def write(self, statement: ClauseElement, *, user_id: str) -> list[asyncpg.Record]:
+        """Carry out one statement, a transaction of its own, as this user; the rows that it returns.
+
+        Never tried again once it has been sent: it may have been carried out before the connection broke.
+        """
+        sql, parameters = compiled(statement)
+        try:
+            return await self._fetch(sql, parameters, user_id)
+        except LOST as error:
+            logger.warning("a write was interrupted: %r", error)
+            raise Unavailable from error
+
+    async def _open_pool(self) -> asyncpg.Pool[asyncpg.Record]:
+        settings = self._settings
+        server_settings = {"application_name": "graphql-api"}
+        if not self._local:
+            server_settings["role"] = ROLE
+            server_settings["statement_timeout"] = str(round(settings.statement_timeout_seconds * 1000))
+        return await asyncpg.create_pool(
+            settings.database_url,
+            min_size=settings.pool_min,
+            max_size=settings.pool_max,
+            max_inactive_connection_lifetime=settings.pool_idle_seconds,
+            max_queries=0x7FFFFFFF,
+            timeout=settings.connect_timeout_seconds,
+            command_timeout=settings.statement_timeout_seconds,
+            # a pooler in transaction mode hands the next transaction to another connection, which has not prepared it
+            statement_cache_size=0 if self._local else 1000,
+            server_settings=server_settings,
+            connection_class=Connection,
+            reset=_keep_as_it_is,
+        )
+
+    async def _fetch(self, sql: str, parameters: list[Any], user_id: str) -> list[asyncpg.Record]:
+        async with self._connection() as connection:
+            try:
+                if self._local:
+                    async with connection.transaction():
+                        await connection.fetchrow(BECOME_LOCALLY, user_id)
+                        return await connection.fetch(sql, *parameters)
+                if connection.user_id != user_id:
+                    connection.user_id = None
+                    await connection.fetchrow(BECOME, user_id)
+                    connection.user_id = user_id
+                return await connection.fetch(sql, *parameters)
+            except asyncpg.QueryCanceledError as error:
+                seconds = self._settings.statement_timeout_seconds
+                message = f"The database needed more than {seconds:g} s. Ask for less at once."
+                raise RequestError(Code.TIMEOUT, message) from error
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        """A connection for one short use; too old a one is replaced afterwards."""
+        assert self._pool is not None, "Database.start has not been called"
+        async with self._turns, self._pool.acquire() as connection:
+            yield connection  # type: ignore[misc]  # the pool's proxy stands for a Connection
+            if monotonic() - connection.opened_at > self._settings.pool_recycle_seconds:  # type: ignore[attr-defined]
+                await connection.close()
+
+    async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Try again, ever more slowly, while the connection is at fault: a database that sleeps needs a moment."""
+        deadline = monotonic() + self._settings.connect_timeout_seconds
+        pause = 0.05
+        while True:
+            try:
+                return await attempt()
+            except LOST as error:
+                if monotonic() + pause > deadline:
+                    logger.warning("the database does not answer: %r", error)
+                    raise Unavailable from error
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 1)
+
+
+_DIALECT = asyncpg_dialect.dialect()
+_COMPILED: LRUCache[Any, Any] = LRUCache(500)
+
+
+def compiled(statement: ClauseElement) -> tuple[str, list[Any]]:
+    """The SQL of a statement, and its parameters as asyncpg wants them.
+
+    Statements of the same shape share their SQL, through the cache key by which SQLAlchemy's own engine knows them.
+    """
+    result, extracted, _, _ = statement._compile_w_cache(_DIALECT, compiled_cache=_COMPILED, column_keys=[])
+    assert isinstance(result, SQLCompiler)
+    values = result.construct_params(extracted_parameters=extracted)
+    processors = result._bind_processors
+    return result.string, [
+        processors[name](values[name]) if name in processors else values[name]  # type: ignore[operator]
+        for name in result.positiontup or ()
+    ]
+
+
+async def _keep_as_it_is(connection: Any) -> None:
+    """asyncpg would clean a connection on its return; ours holds no state but the user, who is set before each use."""

@@ -1,0 +1,226 @@
+"""Everything an operator can set, each entry once, with its unit and its default."""
+
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0)]
+Words = Annotated[tuple[str, ...], NoDecode]
+"""Several values in one variable, separated by commas."""
+
+NOT_FOR_ASYNCPG = {"channel_binding", "connect_timeout", "pgbouncer", "gssencmode", "keepalives"}
+"""Parameters that libpq or other drivers know; asyncpg would send them to the server as settings."""
+
+
+class ConfigurationError(Exception):
+    """A setting that stops the start. The message names the variable and says what would be right."""
+
+
+class Settings(BaseSettings):
+    """Read from the environment and from `.env`; the name of a variable is the name of the field in capitals."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    # ------------------------------------------------------------------ database
+    database_url: str = Field(
+        repr=False,
+        description="PostgreSQL 14 or newer, the database of Better Auth: `postgresql://user:password@host/database`. "
+        "Neon's form works as it is copied.",
+    )
+    database_url_direct: str | None = Field(
+        default=None,
+        repr=False,
+        description="The same database without the pooler in between; migrations run on it.",
+    )
+    database_pooler: Literal["none", "transaction"] | None = Field(
+        default=None,
+        description="`transaction` when DATABASE_URL leads to PgBouncer or the like in transaction mode: nothing is "
+        "then kept on a connection between transactions. Unset: `transaction` for hosts with `-pooler` in their name.",
+    )
+    pool_min: int = Field(default=2, ge=0, description="Connections opened at the start.")
+    pool_max: int = Field(default=10, ge=1, description="Connections at most, in each worker process.")
+    pool_idle_seconds: Seconds = Field(default=300, description="An idle connection is closed after this.")
+    pool_recycle_seconds: Seconds = Field(default=3600, description="A connection is replaced after this.")
+    connect_timeout_seconds: Seconds = Field(
+        default=10,
+        description="How long a connection may take, and how long a request goes on trying when the database does "
+        "not answer (a cold start).",
+    )
+    statement_timeout_seconds: Seconds = Field(default=60, description="PostgreSQL ends a statement after this.")
+    link_users: bool = Field(
+        default=True,
+        description="`migrate` ties tasks to Better Auth's user table, so that a deleted user's tasks go too.",
+    )
+
+    # ------------------------------------------------------------------ who is asking
+    auth_url: str | None = Field(
+        default=None,
+        description="Origin of the Better Auth server, `https://app.example.com`: the issuer and audience of its JWTs.",
+    )
+    auth_issuer: str | None = Field(default=None, description="`jwt.issuer` where Better Auth sets it. Unset: AUTH_URL.")
+    auth_audience: Words = Field(
+        default=(), description="`jwt.audience` where Better Auth sets it, separated by commas. Unset: AUTH_URL."
+    )
+    auth_jwks_url: str | None = Field(
+        default=None,
+        description="Fetch the public keys from here rather than from the `jwks` table. Unset: the table where there "
+        "is one, else AUTH_URL with `/api/auth/jwks`.",
+    )
+    better_auth_secret: str | None = Field(
+        default=None, repr=False, description="Better Auth's secret: without it only JWTs are accepted."
+    )
+    better_auth_secrets: Words = Field(
+        default=(),
+        repr=False,
+        description="As Better Auth reads it, `2:new,1:old`: a session signed with any of them is accepted. "
+        "Takes the place of BETTER_AUTH_SECRET.",
+    )
+    session_cookie_name: str | None = Field(
+        default=None,
+        description="The one cookie that is read. Unset: `better-auth.session_token`, with `__Secure-` before it "
+        "when AUTH_URL is https.",
+    )
+    session_cache_seconds: float = Field(
+        default=5,
+        ge=0,
+        description="A verified session is looked up again after this; a sign-out shows at the latest then.",
+    )
+    accept_raw_bearer: bool = Field(
+        default=False,
+        description="Accept a session token without its signature as Better Auth's bearer plugin does. A leaked row "
+        "or log line is then a credential.",
+    )
+    auth_user_table: str | None = Field(
+        default=None, description='Better Auth\'s user table, `name` or `schema.name`. Unset: `"user"` or `users`.'
+    )
+    auth_session_table: str | None = Field(default=None, description="The same for sessions: `session` or `sessions`.")
+    auth_jwks_table: str | None = Field(default=None, description="The same for keys: `jwks` or `jwkss`.")
+    auth_columns: dict[str, str] = Field(
+        default={},
+        description='Columns with names of their own, as JSON: `{"session.userId": "owner"}`. camelCase and '
+        "snake_case are found without it.",
+    )
+
+    # ------------------------------------------------------------------ serving
+    host: str = Field(default="127.0.0.1", description="Address to listen on; `0.0.0.0` in a container.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on.")
+    workers: int = Field(default=1, ge=1, description="Processes; each has its own pool.")
+    trusted_origins: Words = Field(
+        default=(),
+        description="Origins whose pages may call with a cookie, `https://app.example.com`, separated by commas; "
+        "AUTH_URL and the server's own origin always may.",
+    )
+    request_timeout_seconds: Seconds = Field(default=30, description="A request is ended with TIMEOUT after this.")
+    max_body_bytes: int = Field(default=1_000_000, ge=1000, description="A longer request is refused with 413.")
+    max_tokens: int = Field(default=5_000, ge=100, description="A longer GraphQL document is refused.")
+    max_cost: int = Field(
+        default=20_000,
+        ge=1,
+        description="An operation that could read more objects than this is refused with COST_LIMIT_EXCEEDED.",
+    )
+    graphiql: bool = Field(default=True, description="Serve GraphiQL to browsers at /graphql.")
+    introspection: bool = Field(default=True, description="Answer questions about the schema.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Lowest level logged.")
+    log_format: Literal["text", "json"] = Field(default="text", description="`json` writes one object a line.")
+
+    @field_validator("auth_audience", "better_auth_secrets", "trusted_origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part for part in map(str.strip, value.split(",")) if part) if isinstance(value, str) else value
+
+    @field_validator("better_auth_secrets")
+    @classmethod
+    def _without_version(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(
+            secret if colon and version.isdigit() else entry
+            for entry in value
+            for version, colon, secret in [entry.partition(":")]
+        )
+
+    @field_validator("database_url", "database_url_direct")
+    @classmethod
+    def _driver_url(cls, value: str | None) -> str | None:
+        return value if value is None else _for_asyncpg(value)
+
+    @field_validator("auth_url", "auth_issuer")
+    @classmethod
+    def _origin(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("is not a web address; write it like https://app.example.com")
+        return value and value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _pool_bounds(self) -> Self:
+        if self.pool_min > self.pool_max:
+            raise ValueError(f"POOL_MIN is {self.pool_min} but POOL_MAX is {self.pool_max}; it must not be larger")
+        return self
+
+    @classmethod
+    def from_environment(cls, **changes: Any) -> Self:
+        """The settings of this process; a mistake is a `ConfigurationError` of one line for each variable."""
+        try:
+            return cls(**changes)
+        except ValidationError as error:
+            raise ConfigurationError("\n".join(map(_explain, error.errors()))) from None
+
+    @property
+    def behind_transaction_pooler(self) -> bool:
+        """True when a connection may be another one in the next transaction."""
+        if self.database_pooler is None:
+            return "-pooler" in (urlsplit(self.database_url).hostname or "")
+        return self.database_pooler == "transaction"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What a session may be signed with. Better Auth ignores its single secret once there are versioned ones."""
+        if self.better_auth_secrets:
+            return self.better_auth_secrets
+        return (self.better_auth_secret,) if self.better_auth_secret else ()
+
+    @property
+    def cookie_name(self) -> str:
+        """Exactly one name: to accept both would let a sibling subdomain plant a cookie (better-auth.md, pitfall 5)."""
+        if self.session_cookie_name:
+            return self.session_cookie_name
+        secure = "__Secure-" if (self.auth_url or "").startswith("https://") else ""
+        return f"{secure}better-auth.session_token"
+
+    @property
+    def issuer(self) -> str | None:
+        return self.auth_issuer or self.auth_url
+
+    @property
+    def audience(self) -> tuple[str, ...]:
+        return self.auth_audience or ((self.auth_url,) if self.auth_url else ())
+
+
+def _for_asyncpg(url: str) -> str:
+    """The URL as asyncpg reads it. The message of an error never shows the URL: there is a password in it."""
+    example = "write it like postgresql://user:password@host/database"
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"cannot be read as a URL; {example}, with special characters percent-encoded") from None
+    if parts.scheme not in ("postgres", "postgresql", "postgresql+asyncpg"):
+        raise ValueError(f"has the scheme {parts.scheme or 'none'!r}, which is not PostgreSQL's; {example}")
+    query = dict(parse_qsl(parts.query))
+    if not parts.path.strip("/") and "dbname" not in query:
+        raise ValueError(f"names no database; {example}")
+    if not parts.hostname and "host" not in query:
+        raise ValueError(f"names no host; {example}")
+    kept = {name: value for name, value in query.items() if name not in NOT_FOR_ASYNCPG}
+    return urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(kept, quote_via=quote), ""))
+
+
+def _explain(error: Any) -> str:
+    """One line for the operator: the variable, then what is wrong with it."""
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    variable = str(error["loc"][0]).upper()
+    if error["type"] == "missing":
+        return f"{variable} is not set; write it like {variable}=postgresql://user:password@host/database"
+    return f"{variable} {message}" if error["type"] == "value_error" else f"{variable}: {message}"

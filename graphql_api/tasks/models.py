@@ -1,0 +1,82 @@
+"""The table of tasks. Its rules are kept by the database, for every writer: see the first migration."""
+
+from datetime import datetime
+from enum import Enum
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlmodel import Field, SQLModel
+
+TITLE_MAX = 255
+DESCRIPTION_MAX = 1000
+
+
+class Status(Enum):
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+
+
+class Priority(Enum):
+    """In the order in which PostgreSQL sorts them."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    URGENT = "urgent"
+
+
+def _enum(values: type[Enum], name: str) -> postgresql.ENUM:
+    return postgresql.ENUM(values, name=name, values_callable=lambda cls: [value.value for value in cls])
+
+
+class TaskRow(SQLModel, table=True):
+    """One task. `version`, `updated_at` and `completed_at` are the trigger's; nobody else sets them."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (
+        sa.CheckConstraint(f"char_length(title) BETWEEN 1 AND {TITLE_MAX}", name="tasks_title_length"),
+        sa.CheckConstraint(
+            f"char_length(description) BETWEEN 1 AND {DESCRIPTION_MAX}", name="tasks_description_length"
+        ),
+        sa.CheckConstraint("completed = (status = 'completed')", name="tasks_completed_is_status"),
+        sa.CheckConstraint("completed = (completed_at IS NOT NULL)", name="tasks_completed_has_time"),
+        sa.Index("tasks_by_creation", "user_id", sa.desc("created_at"), sa.desc("id")),
+        sa.Index("tasks_by_completion", "user_id", "completed", sa.desc("created_at"), sa.desc("id")),
+        sa.Index("tasks_by_due_date", "user_id", "due_date", "id", postgresql_where=sa.text("NOT completed")),
+        sa.Index(
+            "tasks_by_assignee",
+            "assigned_to",
+            sa.desc("created_at"),
+            sa.desc("id"),
+            postgresql_where=sa.text("assigned_to IS NOT NULL"),
+        ),
+    )
+
+    id: UUID = Field(sa_column=sa.Column(sa.Uuid, primary_key=True, server_default=sa.func.gen_random_uuid()))
+    user_id: str = Field(sa_column=sa.Column(sa.String(255), nullable=False))
+    title: str = Field(sa_column=sa.Column(sa.String(TITLE_MAX), nullable=False))
+    description: str | None = Field(sa_column=sa.Column(sa.Text))
+    status: Status = Field(sa_column=sa.Column(_enum(Status, "task_status"), nullable=False, server_default="pending"))
+    completed: bool = Field(sa_column=sa.Column(sa.Boolean, nullable=False, server_default=sa.false()))
+    priority: Priority = Field(
+        sa_column=sa.Column(_enum(Priority, "task_priority"), nullable=False, server_default="medium")
+    )
+    due_date: datetime | None = Field(sa_column=sa.Column(sa.DateTime(timezone=True)))
+    assigned_to: str | None = Field(sa_column=sa.Column(sa.String(255)))
+    version: int = Field(sa_column=sa.Column(sa.Integer, nullable=False, server_default="1"))
+    created_at: datetime = Field(
+        sa_column=sa.Column(sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now())
+    )
+    updated_at: datetime = Field(
+        sa_column=sa.Column(sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now())
+    )
+    completed_at: datetime | None = Field(sa_column=sa.Column(sa.DateTime(timezone=True)))
+    words: str = Field(
+        sa_column=sa.Column(
+            postgresql.TSVECTOR,
+            sa.Computed("to_tsvector('simple'::regconfig, title || ' ' || coalesce(description, ''))", persisted=True),
+            nullable=True,
+        )
+    )

@@ -1,0 +1,42 @@
+"""Log lines, each with the id of the request that caused it."""
+
+import logging
+import sys
+from contextvars import ContextVar
+from typing import Literal
+
+import orjson
+
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+"""The id of the request being served, `-` outside of one. The HTTP middleware sets it."""
+
+
+def configure(level: str, form: Literal["text", "json"]) -> None:
+    """Send every log line of this process to stderr, once, in one form."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_add_request_id)
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s")
+    handler.setFormatter(JsonFormatter() if form == "json" else text)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells every request, URL included
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, request_id, message, and error with its traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "request_id": getattr(record, "request_id", "-"),
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+def _add_request_id(record: logging.LogRecord) -> bool:
+    record.request_id = request_id.get()
+    return True
