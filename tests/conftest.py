@@ -1,0 +1,88 @@
+"""One PostgreSQL for the whole run, one database for each test."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from graphql_api import migrations
+from graphql_api.dev import better_auth, postgres
+from graphql_api.settings import Settings
+
+SERVER = "TEST_POSTGRES_URL"
+FAST = ("fsync = off", "synchronous_commit = off", "full_page_writes = off")
+"""The server is thrown away after the run: it need not survive a power cut."""
+
+stack = pytest.StashKey[ExitStack]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start PostgreSQL once, in the process that all test processes come from."""
+    if SERVER not in os.environ:
+        config.stash[stack] = ExitStack()
+        folder = config.stash[stack].enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        os.environ[SERVER] = config.stash[stack].enter_context(postgres.running(Path(folder) / "data"))
+        asyncio.run(execute(os.environ[SERVER], *(f"ALTER SYSTEM SET {option}" for option in FAST)))
+        asyncio.run(execute(os.environ[SERVER], "SELECT pg_reload_conf()"))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if stack in config.stash:
+        config.stash[stack].close()
+        del os.environ[SERVER]
+
+
+async def execute(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def new_database(template: str = "template0") -> AsyncIterator[str]:
+    """A database of its own, dropped afterwards; yields its URL."""
+    server, name = os.environ[SERVER], f"test_{uuid4().hex}"
+    await execute(server, f'CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy')
+    try:
+        yield postgres.database_url(server, name)
+    finally:
+        await execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def empty_database() -> AsyncIterator[str]:
+    """The URL of a database with nothing in it."""
+    async with new_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def template() -> Iterator[str]:
+    """The name of a migrated database with Better Auth's tables, and nobody in them."""
+    server, name = os.environ[SERVER], f"template_{uuid4().hex}"
+    url = postgres.database_url(server, name)
+
+    async def build() -> None:
+        await execute(server, f"CREATE DATABASE {name}")
+        await execute(url, better_auth.TABLES)
+        await migrations.upgrade(Settings(database_url=url))
+
+    asyncio.run(build())
+    yield name
+    asyncio.run(execute(server, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+async def database_url(template: str) -> AsyncIterator[str]:
+    """The URL of a migrated database with Better Auth's tables, and nobody in them."""
+    async with new_database(template) as url:
+        yield url
