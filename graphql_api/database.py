@@ -48,7 +48,7 @@ BECOME_LOCALLY = f"SELECT set_config('role', '{ROLE}', true), set_config('app.us
 T = TypeVar("T")
 
 
-class Connection(asyncpg.Connection):  # type: ignore[type-arg]  # generic in the stubs only
+class Connection(asyncpg.Connection):
     """A connection that remembers when it was opened and which user it acts for."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -155,7 +155,7 @@ class Database:
             pause = min(pause * 2, 1)
 
 
-_DIALECT = asyncpg_dialect.dialect()
+_DIALECT = asyncpg_dialect.dialect()  # type: ignore[no-untyped-call]
 _COMPILED: LRUCache[Any, Any] = LRUCache(500)
 
 

@@ -47,7 +47,9 @@ class Unavailable(RequestError):
     """The database does not answer; the same request may succeed in a few seconds."""
 
     def __init__(self) -> None:
-        super().__init__(Code.SERVICE_UNAVAILABLE, "The database does not answer right now. Try again in a few seconds.")
+        super().__init__(
+            Code.SERVICE_UNAVAILABLE, "The database does not answer right now. Try again in a few seconds."
+        )
 
 
 def unauthenticated(message: str = "Sign in to do this: the request carries no credential.") -> RequestError:
@@ -96,7 +98,9 @@ class ErrorCode(Enum):
     LIMIT_EXCEEDED = strawberry.enum_value("LIMIT_EXCEEDED", description="More was asked for than one call may do.")
 
 
-Message = Annotated[str, strawberry.field(description="One sentence for people: what is wrong, and what would be right.")]
+Message = Annotated[
+    str, strawberry.field(description="One sentence for people: what is wrong, and what would be right.")
+]
 ReasonCode = Annotated[ErrorCode, strawberry.field(description="The reason, for programs.")]
 InputPath = Annotated[
     list[str],

@@ -59,7 +59,9 @@ class Settings(BaseSettings):
         default=None,
         description="Origin of the Better Auth server, `https://app.example.com`: the issuer and audience of its JWTs.",
     )
-    auth_issuer: str | None = Field(default=None, description="`jwt.issuer` where Better Auth sets it. Unset: AUTH_URL.")
+    auth_issuer: str | None = Field(
+        default=None, description="`jwt.issuer` where Better Auth sets it. Unset: AUTH_URL."
+    )
     auth_audience: Words = Field(
         default=(), description="`jwt.audience` where Better Auth sets it, separated by commas. Unset: AUTH_URL."
     )

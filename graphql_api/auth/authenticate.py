@@ -1,0 +1,103 @@
+"""From the headers of a request to the Identity behind it, or to none."""
+
+import time
+from collections.abc import Iterable
+from hashlib import sha256
+
+import httpx
+
+from graphql_api.auth.identity import BadCredential, Identity
+from graphql_api.auth.sessions import Sessions, cookie_value, unsign
+from graphql_api.auth.tables import Tables
+from graphql_api.auth.tokens import FetchedKeys, Keys, TableKeys, Tokens
+from graphql_api.database import Database
+from graphql_api.settings import ConfigurationError, Settings
+
+REMEMBERED = 50_000
+"""Verified credentials kept at most; the oldest goes first."""
+
+
+class Authenticator:
+    """Verifies credentials, and remembers the good ones for a while: the next request pays no signature and no SELECT.
+
+    Remembered by hash, so that no secret lies about in memory; a JWT until it expires, a session for
+    `SESSION_CACHE_SECONDS`.
+    """
+
+    def __init__(self, settings: Settings, database: Database, tables: Tables, client: httpx.AsyncClient) -> None:
+        self._secrets = settings.secrets
+        self._cookie_name = settings.cookie_name
+        self._raw_bearer = settings.accept_raw_bearer
+        self._session_seconds = settings.session_cache_seconds
+        self._sessions = Sessions(database, tables)
+        self._tokens = _tokens(settings, database, tables, client)
+        self._known: dict[bytes, tuple[Identity, float]] = {}
+        if self._tokens is None and not self._secrets:
+            raise ConfigurationError(
+                "Nobody could sign in: set AUTH_URL=https://app.example.com (the origin of Better Auth) to accept its "
+                "JWTs, BETTER_AUTH_SECRET (the same as Better Auth's) to accept its sessions, or both"
+            )
+
+    async def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> Identity | None:
+        """Who sends these raw headers; None when they carry no credential. At most one SELECT.
+
+        A bearer token decides alone; only without one does the cookie count. Raises `BadCredential` when the one that
+        decides is bad.
+        """
+        bearers, cookies = [], []
+        for name, value in headers:
+            if name == b"authorization" and value[:7].lower() == b"bearer ":
+                bearers.append(value[7:].decode("latin-1").strip())
+            elif name == b"cookie":
+                cookies.append(value.decode("latin-1"))
+        if len(bearers) > 1:
+            raise BadCredential("The request has more than one bearer token.")
+        credential = bearers[0] if bearers else cookie_value(cookies, self._cookie_name)
+        if credential is None:
+            return None
+        return await self._verified(credential, is_bearer=bool(bearers))
+
+    async def _verified(self, credential: str, *, is_bearer: bool) -> Identity:
+        digest = sha256(f"{is_bearer:d}{credential}".encode()).digest()
+        known = self._known.get(digest)
+        if known is not None and known[1] > time.time():
+            return known[0]
+        if is_bearer and credential.count(".") == 2:
+            identity, trusted_until = await self._from_token(credential)
+        else:
+            identity, trusted_until = await self._from_session(credential, is_bearer=is_bearer)
+        self._known.pop(digest, None)
+        if len(self._known) >= REMEMBERED:
+            del self._known[next(iter(self._known))]
+        self._known[digest] = identity, trusted_until
+        return identity
+
+    async def _from_token(self, token: str) -> tuple[Identity, float]:
+        if self._tokens is None:
+            raise BadCredential("This server accepts no JWTs, only sessions: send the signed session token.")
+        identity = await self._tokens.identity(token)
+        return identity, identity.expires_at
+
+    async def _from_session(self, credential: str, *, is_bearer: bool) -> tuple[Identity, float]:
+        if not self._secrets:
+            raise BadCredential("This server accepts no sessions, only JWTs: send a JWT of Better Auth's JWT plugin.")
+        if is_bearer and self._raw_bearer and "." not in credential:
+            token = credential
+        else:
+            token = unsign(credential, self._secrets)
+        identity = await self._sessions.identity(token)
+        return identity, min(identity.expires_at, time.time() + self._session_seconds)
+
+
+def _tokens(settings: Settings, database: Database, tables: Tables, client: httpx.AsyncClient) -> Tokens | None:
+    """A verifier of JWTs, when the settings say whose to accept."""
+    if not settings.issuer:
+        return None
+    keys: Keys
+    if settings.auth_jwks_url:
+        keys = FetchedKeys(settings.auth_jwks_url, client)
+    elif tables.jwks is not None:
+        keys = TableKeys(database, tables.jwks)
+    else:
+        keys = FetchedKeys(f"{settings.auth_url or settings.issuer}/api/auth/jwks", client)
+    return Tokens(keys, settings.issuer, settings.audience or (settings.issuer,))

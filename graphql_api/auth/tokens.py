@@ -1,0 +1,175 @@
+"""JWTs of Better Auth's JWT plugin, and the public keys that they are checked with."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import httpx
+import jwt
+import sqlalchemy as sa
+
+from graphql_api.auth.identity import BadCredential, Identity, is_plain
+from graphql_api.auth.sessions import is_banned
+from graphql_api.auth.tables import in_utc
+from graphql_api.database import Database
+from graphql_api.errors import Code, RequestError
+
+logger = logging.getLogger(__name__)
+
+ALGORITHMS = {
+    ("OKP", "Ed25519"): ("EdDSA",),
+    ("EC", "P-256"): ("ES256",),
+    ("EC", "P-521"): ("ES512",),
+    ("RSA", None): ("RS256", "PS256"),
+}
+"""What each family of keys may sign with: all that Better Auth offers, and nothing symmetric."""
+
+LEEWAY_SECONDS = 5
+GRACE_SECONDS = 30 * 24 * 3600  # Better Auth's default `gracePeriod`: how long a rotated key stays in the JWKS
+REFETCH_SECONDS = 30
+KEYS_KEPT_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A public key. `algorithm` is None where Better Auth did not store it (before 1.7)."""
+
+    jwk: Mapping[str, Any]
+    algorithm: str | None
+    expires_at: float | None = None
+
+
+class Keys(Protocol):
+    """Where public keys come from."""
+
+    async def find(self, kid: str) -> Key | None: ...
+
+
+class TableKeys:
+    """Keys of Better Auth's `jwks` table: no HTTP, nothing cached, a rotation counts at once. One SELECT a key."""
+
+    def __init__(self, database: Database, jwks: sa.Table) -> None:
+        self._database = database
+        self._id = sa.cast(jwks.c.id, sa.Text)
+        self._select = sa.select(
+            jwks.c.publicKey.label("jwk"),
+            jwks.c.get("alg", sa.null()).label("alg"),
+            jwks.c.get("expiresAt", sa.null()).label("expires_at"),
+        )
+
+    async def find(self, kid: str) -> Key | None:
+        rows = await self._database.read(self._select.where(self._id == kid))
+        if not rows:
+            return None
+        expires_at = rows[0]["expires_at"]
+        return Key(json.loads(rows[0]["jwk"]), rows[0]["alg"], expires_at and in_utc(expires_at).timestamp())
+
+
+class FetchedKeys:
+    """Keys of a JWKS address, for a Better Auth on another database.
+
+    Fetched when an unknown `kid` comes by or the keys are ten minutes old, but never twice within 30 seconds: or
+    anybody could make us hammer the sign-in server with invented kids. When a fetch fails the old keys stay.
+    """
+
+    def __init__(self, url: str, client: httpx.AsyncClient) -> None:
+        self._url = url
+        self._client = client
+        self._keys: dict[str, Key] | None = None
+        self._tried_at = self._fetched_at = float("-inf")
+        self._fetching = asyncio.Lock()
+
+    async def find(self, kid: str) -> Key | None:
+        async with self._fetching:
+            now = time.monotonic()
+            wanted = self._keys is None or kid not in self._keys or now - self._fetched_at > KEYS_KEPT_SECONDS
+            if wanted and now - self._tried_at > REFETCH_SECONDS:
+                self._tried_at = now
+                await self._fetch()
+        if self._keys is None:
+            raise RequestError(
+                Code.SERVICE_UNAVAILABLE,
+                "The keys of the sign-in server cannot be fetched right now. Try again soon.",
+            )
+        return self._keys.get(kid)
+
+    async def _fetch(self) -> None:
+        try:
+            response = await self._client.get(self._url)
+            response.raise_for_status()
+            self._keys = {jwk["kid"]: Key(jwk, jwk.get("alg")) for jwk in response.json()["keys"]}
+            self._fetched_at = time.monotonic()
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+            logger.warning("no keys from %s: %r", self._url, error)
+
+
+class Tokens:
+    """Verifies JWTs against one issuer and its audiences."""
+
+    def __init__(self, keys: Keys, issuer: str, audience: Sequence[str]) -> None:
+        self._keys = keys
+        self._issuer = issuer
+        self._audience = list(audience)
+
+    async def identity(self, token: str) -> Identity:
+        """The user in `sub`. Raises `BadCredential` for anything that is not a living token of this issuer.
+
+        The algorithm is the key's, never the token's alone; `typ` and `aud` tell an API token from the other JWTs that
+        Better Auth signs with the same key (its session cookie cache, OAuth tokens).
+        """
+        try:
+            header = jwt.get_unverified_header(token)
+            key = await self._keys.find(header["kid"]) if is_plain(header.get("kid")) else None
+            if key is None or _has_ended(key):
+                raise BadCredential("The token is signed with a key that this application does not know.")
+            if str(header.get("typ", "JWT")).upper() != "JWT":
+                raise BadCredential(f"A token of type {str(header['typ'])[:50]!r} is not for this API.")
+            claims = jwt.decode(
+                token,
+                jwt.PyJWK(dict(key.jwk), algorithm=_algorithm(key, header)).key,
+                algorithms=[_algorithm(key, header)],
+                issuer=self._issuer,
+                audience=self._audience,
+                leeway=LEEWAY_SECONDS,
+                options={"require": ["exp", "iat", "sub", "iss", "aud"]},
+            )
+        except jwt.ExpiredSignatureError:
+            raise BadCredential("The token has expired; fetch a new one from Better Auth.") from None
+        except jwt.InvalidIssuerError:
+            raise BadCredential(f"The token is not from {self._issuer}.") from None
+        except jwt.InvalidAudienceError:
+            raise BadCredential(f"The token is not meant for {' or '.join(self._audience)}.") from None
+        except (jwt.PyJWTError, KeyError, ValueError, TypeError) as error:
+            logger.debug("a token was refused: %r", error)
+            raise BadCredential("The token is not a valid JWT of this application.") from None
+        return _identity(claims)
+
+
+def _algorithm(key: Key, header: Mapping[str, Any]) -> str:
+    """The one algorithm to check with. Before 1.7 the key does not tell, and its family bounds what the token says."""
+    algorithm = key.algorithm or header["alg"]
+    if algorithm not in ALGORITHMS.get((key.jwk["kty"], key.jwk.get("crv")), ()):
+        raise jwt.InvalidAlgorithmError(f"{algorithm!r} is not an algorithm of this key")
+    return str(algorithm)
+
+
+def _has_ended(key: Key) -> bool:
+    return key.expires_at is not None and key.expires_at + GRACE_SECONDS <= time.time()
+
+
+def _identity(claims: Mapping[str, Any]) -> Identity:
+    if not is_plain(claims["sub"]):
+        raise BadCredential("The token's `sub` is not a user id.")
+    if is_banned(claims.get("banned"), _moment(claims.get("banExpires")), time.time()):
+        raise BadCredential("This account is banned.")
+    return Identity(user_id=claims["sub"], expires_at=float(claims["exp"]), claims=claims)
+
+
+def _moment(value: object) -> float | None:
+    """A date as Better Auth writes it into JSON, in seconds since 1970; None when there is none."""
+    return in_utc(datetime.fromisoformat(value)).timestamp() if isinstance(value, str) else None
