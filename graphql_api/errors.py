@@ -66,7 +66,7 @@ def presentable(error: GraphQLError, request_id: str) -> GraphQLError:
     An error without an `original_error`, or whose original error is one of ours, was written for clients.
     """
     cause = error.original_error
-    if isinstance(cause, RequestError) or error.extensions and "code" in error.extensions:
+    if "code" in (error.extensions or {}):
         return error
     if cause is None or isinstance(cause, GraphQLError):
         return _with_code(error, Code.BAD_USER_INPUT)

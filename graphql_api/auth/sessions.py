@@ -60,6 +60,7 @@ class Sessions:
     def __init__(self, database: Database, tables: Tables) -> None:
         self._database = database
         self._select = _select(tables)
+        self._token = tables.session.c.token if tables.session is not None else sa.null()
 
     async def identity(self, token: str) -> Identity:
         """The user of a living session. One SELECT. Raises `BadCredential` for an ended one and for a banned user."""
@@ -67,7 +68,7 @@ class Sessions:
             raise BadCredential("This server cannot see sessions, only JWTs: send a JWT of Better Auth's JWT plugin.")
         if not is_plain(token):
             raise BadCredential("The session token has characters that no session token has.")
-        rows = await self._database.read(self._select.where(sa.column("token") == token))
+        rows = await self._database.read(self._select.where(self._token == token))
         now = time.time()
         if not rows or in_utc(rows[0]["expires_at"]).timestamp() <= now:
             raise BadCredential("The session has ended; sign in again.")
@@ -86,15 +87,9 @@ def _select(tables: Tables) -> sa.Select[Any] | None:
     session, user = tables.session, tables.user
     if session is None or user is None:
         return None
-    living = (
-        sa.select(
-            session.c.token.label("token"),
-            session.c.userId.label("user_id"),
-            session.c.expiresAt.label("expires_at"),
-            user.c.get("banned", sa.null()).label("banned"),
-            user.c.get("banExpires", sa.null()).label("ban_expires"),
-        )
-        .join_from(session, user, user.c.id == session.c.userId)
-        .subquery()
-    )
-    return sa.select(living)
+    return sa.select(
+        session.c.userId.label("user_id"),
+        session.c.expiresAt.label("expires_at"),
+        user.c.get("banned", sa.null()).label("banned"),
+        user.c.get("banExpires", sa.null()).label("ban_expires"),
+    ).join_from(session, user, user.c.id == session.c.userId)

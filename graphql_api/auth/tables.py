@@ -66,7 +66,7 @@ async def find(connection: asyncpg.Connection, settings: Settings) -> Tables:
         "session": settings.auth_session_table,
         "jwks": settings.auth_jwks_table,
     }
-    wanted = {model: [_split(name)] if name else [(None, n) for n in NAMES[model]] for model, name in chosen.items()}
+    wanted = {model: [_split(name) for name in ((own,) if own else NAMES[model])] for model, own in chosen.items()}
     places = [place for candidates in wanted.values() for place in candidates]
     rows = await connection.fetch(COLUMNS, [name for _, name in places], [s for s, _ in places if s])
     found: dict[tuple[str, str], dict[str, str]] = {}

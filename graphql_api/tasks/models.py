@@ -5,6 +5,7 @@ from enum import Enum
 from uuid import UUID
 
 import sqlalchemy as sa
+import strawberry
 from sqlalchemy.dialects import postgresql
 from sqlmodel import Field, SQLModel
 
@@ -12,19 +13,24 @@ TITLE_MAX = 255
 DESCRIPTION_MAX = 1000
 
 
+@strawberry.enum(name="TaskStatus", description="How far a task has come. Values may be added.")
 class Status(Enum):
-    PENDING = "pending"
-    IN_PROGRESS = "in_progress"
-    COMPLETED = "completed"
+    PENDING = strawberry.enum_value("pending", description="Not begun.")
+    IN_PROGRESS = strawberry.enum_value("in_progress", description="Begun, not done.")
+    COMPLETED = strawberry.enum_value("completed", description="Done; `completedAt` says when.")
 
 
+@strawberry.enum(
+    name="TaskPriority",
+    description="How much a task matters. In this order: LOW sorts before URGENT. Values may be added.",
+)
 class Priority(Enum):
-    """In the order in which PostgreSQL sorts them."""
+    """Declared in the order in which PostgreSQL sorts them."""
 
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    URGENT = "urgent"
+    LOW = strawberry.enum_value("low", description="Can wait.")
+    MEDIUM = strawberry.enum_value("medium", description="Matters as most tasks do.")
+    HIGH = strawberry.enum_value("high", description="Before the others.")
+    URGENT = strawberry.enum_value("urgent", description="At once.")
 
 
 def _enum(values: type[Enum], name: str) -> postgresql.ENUM:
@@ -36,6 +42,7 @@ class TaskRow(SQLModel, table=True):
 
     __tablename__ = "tasks"
     __table_args__ = (
+        sa.CheckConstraint("user_id <> ''", name="tasks_has_owner"),
         sa.CheckConstraint(f"char_length(title) BETWEEN 1 AND {TITLE_MAX}", name="tasks_title_length"),
         sa.CheckConstraint(
             f"char_length(description) BETWEEN 1 AND {DESCRIPTION_MAX}", name="tasks_description_length"

@@ -1,0 +1,45 @@
+"""What a resolver may reach: the person asking, the database, loaders, and one clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import strawberry
+
+from graphql_api.auth.identity import Identity
+from graphql_api.auth.tables import Tables
+from graphql_api.database import Database
+from graphql_api.errors import unauthenticated
+
+L = TypeVar("L")
+
+
+@dataclass(slots=True)
+class Context:
+    """Made anew for every operation, so that what its loaders remember is as old as the operation and no older."""
+
+    database: Database
+    tables: Tables
+    identity: Identity | None
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _loaders: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def viewer_id(self) -> str:
+        """Better Auth's id of the person asking. Raises UNAUTHENTICATED when nobody is signed in."""
+        if self.identity is None:
+            raise unauthenticated()
+        return self.identity.user_id
+
+    def loader(self, kind: Callable[[Context], L]) -> L:
+        """This operation's loader of a kind, made when it is first asked for."""
+        if kind not in self._loaders:
+            self._loaders[kind] = kind(self)
+        loader: L = self._loaders[kind]
+        return loader
+
+
+Info = strawberry.Info[Context, None]

@@ -1,0 +1,38 @@
+"""Global ids: the name of a type and the id of a row, in one opaque text."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, NamedTuple
+
+import strawberry
+
+
+class GlobalID(NamedTuple):
+    """What an id of the graph says. `str` gives the form that clients see, `parse` takes it back."""
+
+    type_name: str
+    key: str
+
+    def __str__(self) -> str:
+        return base64.b64encode(f"{self.type_name}:{self.key}".encode()).decode()
+
+    @classmethod
+    def parse(cls, text: str) -> GlobalID | None:
+        """None for anything that `str` would not have written, so that one object has one id."""
+        try:
+            type_name, colon, key = base64.b64decode(text, validate=True).decode().partition(":")
+        except ValueError:
+            return None
+        parsed = cls(type_name, key)
+        return parsed if colon and key and str(parsed) == text else None
+
+
+@strawberry.interface(description="Anything with an id of its own, which `node(id:)` finds again.")
+class Node:
+    id: Annotated[
+        strawberry.ID,
+        strawberry.field(
+            description="Unique among all objects of the graph. Opaque: keep it, compare it, send it back."
+        ),
+    ]

@@ -1,0 +1,125 @@
+"""The formats of values that are more than text: times, durations, UUIDs, addresses."""
+
+import re
+from calendar import monthrange
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NewType
+from uuid import UUID
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.types.scalar import ScalarDefinition
+
+RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII)
+ISO_DURATION = re.compile(
+    r"(?P<sign>[+-])?P(?=\d|T\d)(?:(?P<years>\d{1,4})Y)?(?:(?P<months>\d{1,5})M)?(?:(?P<weeks>\d{1,6})W)?"
+    r"(?:(?P<days>\d{1,7})D)?(?:T(?=\d)(?:(?P<hours>\d{1,8})H)?(?:(?P<minutes>\d{1,9})M)?(?:(?P<seconds>\d{1,9})S)?)?",
+    re.ASCII,
+)
+
+DateTimeOrDuration = NewType("DateTimeOrDuration", object)
+"""A `datetime`, or a `Duration` to be counted from now."""
+
+URL = NewType("URL", str)
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """An ISO 8601 duration. Months are those of the calendar: a month after 31 January is the last of February."""
+
+    months: int
+    rest: timedelta
+
+    def after(self, start: datetime) -> datetime:
+        """The moment this long after `start`. Raises OverflowError outside of the years 1 to 9999."""
+        years, month = divmod(start.year * 12 + start.month - 1 + self.months, 12)
+        if not 1 <= years <= 9999:
+            raise OverflowError
+        day = min(start.day, monthrange(years, month + 1)[1])
+        return start.replace(year=years, month=month + 1, day=day) + self.rest
+
+
+def in_utc(moment: datetime) -> str:
+    """RFC 3339 in UTC, with as many digits of a second as it has."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def parse_datetime(value: object) -> datetime:
+    if isinstance(value, str) and RFC3339.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+    raise GraphQLError(
+        f"{_shown(value)} is not a date and time with an offset; write it like 2026-01-31T09:00:00Z "
+        "or 2026-01-31T09:00:00+01:00."
+    )
+
+
+def parse_datetime_or_duration(value: object) -> datetime | Duration:
+    match = ISO_DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        try:
+            return parse_datetime(value)
+        except GraphQLError:
+            raise GraphQLError(
+                f"{_shown(value)} is neither a date and time with an offset, like 2026-01-31T09:00:00Z, "
+                "nor a duration from now, like P7D or -PT1H."
+            ) from None
+    sign = -1 if match["sign"] == "-" else 1
+    number = {unit: int(text or 0) * sign for unit, text in match.groupdict().items() if unit != "sign"}
+    months = number.pop("years") * 12 + number.pop("months")
+    return Duration(months, timedelta(**number))
+
+
+def parse_uuid(value: object) -> UUID:
+    try:
+        if isinstance(value, str) and len(value) == 36:
+            return UUID(value)
+    except ValueError:
+        pass
+    raise GraphQLError(f"{_shown(value)} is not a UUID; write it like 0190c2ae-7a4b-7c3d-9e1f-2a6b5c4d3e2f.")
+
+
+def _parse_url(value: object) -> str:
+    raise GraphQLError(f"{_shown(value)}: addresses are only answered, never taken.")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+SCALARS: Mapping[Any, ScalarDefinition] = {
+    datetime: strawberry.scalar(
+        name="DateTime",
+        description="A moment: RFC 3339 with an offset, `2026-01-31T09:00:00+01:00`. Always answered in UTC.",
+        specified_by_url="https://scalars.graphql.org/andimarek/date-time",
+        serialize=in_utc,
+        parse_value=parse_datetime,
+    ),
+    DateTimeOrDuration: strawberry.scalar(
+        name="DateTimeOrDuration",
+        description="A moment as RFC 3339, or an ISO 8601 duration counted from now when the request arrives: "
+        "`P7D` is a week ahead, `-PT1H` an hour ago.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
+        serialize=in_utc,
+        parse_value=parse_datetime_or_duration,
+    ),
+    UUID: strawberry.scalar(
+        name="UUID",
+        description="A UUID in its 36 characters, `0190c2ae-7a4b-7c3d-9e1f-2a6b5c4d3e2f`; any version.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc9562",
+        serialize=str,
+        parse_value=parse_uuid,
+    ),
+    URL: strawberry.scalar(
+        name="URL",
+        description="A web address, as Better Auth stores it.",
+        specified_by_url="https://url.spec.whatwg.org/",
+        serialize=str,
+        parse_value=_parse_url,
+    ),
+}

@@ -1,0 +1,142 @@
+"""Every change to tasks: one statement each, a transaction of its own, that names the viewer in its WHERE.
+
+The database keeps status, `completed` and the times together, counts versions, and lets nobody change another's task.
+"""
+
+import secrets
+import time
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from graphql_api.database import Database
+from graphql_api.errors import unauthenticated
+from graphql_api.tasks import reads
+from graphql_api.tasks.reads import COLUMNS, table
+
+OWNER_KEY = "tasks_user_id_fkey"
+
+ASSIGNEE_MAY = frozenset({"status", "completed"})
+"""What an assignee may change. Everything else is the owner's."""
+
+
+class NotVisible(Exception):
+    """There is no such task for this viewer."""
+
+
+class NotAllowed(Exception):
+    """The viewer sees the task, but this is not theirs to do."""
+
+
+class Outdated(Exception):
+    """The task has another version than was expected; `current` is its row."""
+
+    def __init__(self, current: asyncpg.Record) -> None:
+        super().__init__()
+        self.current = current
+
+
+class IdTaken(Exception):
+    """The id that a client chose belongs to a task that is not the viewer's."""
+
+
+def owned_by(user_id: str) -> sa.ColumnElement[bool]:
+    return table.c.user_id == user_id
+
+
+def workable_by(user_id: str) -> sa.ColumnElement[bool]:
+    """Tasks whose status this user may set: one's own, and those assigned to one."""
+    return sa.or_(owned_by(user_id), table.c.assigned_to == user_id)
+
+
+async def create(database: Database, viewer_id: str, id: UUID | None, values: dict[str, Any]) -> asyncpg.Record:
+    """The new task's row; or the row that exists, unchanged, when the viewer has a task with this id.
+
+    One statement, and one more when the id exists. Raises `IdTaken`.
+    """
+    new = insert(table).values(id=id or uuid7(), user_id=viewer_id, **values).on_conflict_do_nothing()
+    rows = await _write(database, viewer_id, new.returning(*COLUMNS))
+    if not rows:
+        rows = await database.read(reads.owned_by(viewer_id).where(table.c.id == id), user_id=viewer_id)
+    if not rows:
+        raise IdTaken
+    return rows[0]
+
+
+async def update(
+    database: Database, viewer_id: str, id: UUID, values: dict[str, Any], if_version: int | None
+) -> asyncpg.Record:
+    """The task's row with these values. One statement, and one more to tell why when it changes nothing.
+
+    Raises `NotVisible`, `NotAllowed`, `Outdated`.
+    """
+    owner_only = not values.keys() <= ASSIGNEE_MAY
+    if not values:
+        return await _current(database, viewer_id, id, if_version, owner_only=False)
+    scope = owned_by(viewer_id) if owner_only else workable_by(viewer_id)
+    change = sa.update(table).values(**values).where(scope, *_exactly(id, if_version)).returning(*COLUMNS)
+    rows = await _write(database, viewer_id, change)
+    if not rows:
+        raise Outdated(await _current(database, viewer_id, id, if_version, owner_only=owner_only))
+    return rows[0]
+
+
+async def toggle(
+    database: Database, viewer_id: str, id: UUID, completed: bool | None, if_version: int | None
+) -> asyncpg.Record:
+    """The task's row, turned around, or set to `completed`. Otherwise like `update`."""
+    state = sa.not_(table.c.completed) if completed is None else completed
+    return await update(database, viewer_id, id, {"completed": state}, if_version)
+
+
+async def delete(database: Database, viewer_id: str, id: UUID, if_version: int | None) -> asyncpg.Record:
+    """The row that is no more. One statement, and one more to tell why when it deletes nothing.
+
+    Raises `NotVisible`, `NotAllowed`, `Outdated`.
+    """
+    gone = sa.delete(table).where(owned_by(viewer_id), *_exactly(id, if_version)).returning(*COLUMNS)
+    rows = await _write(database, viewer_id, gone)
+    if not rows:
+        raise Outdated(await _current(database, viewer_id, id, if_version, owner_only=True))
+    return rows[0]
+
+
+async def _write(database: Database, viewer_id: str, statement: sa.UpdateBase) -> list[asyncpg.Record]:
+    try:
+        return await database.write(statement, user_id=viewer_id)
+    except asyncpg.ForeignKeyViolationError as error:
+        if error.constraint_name != OWNER_KEY:
+            raise
+        raise unauthenticated("The account of this credential no longer exists; sign in again.") from error
+
+
+async def _current(
+    database: Database, viewer_id: str, id: UUID, if_version: int | None, *, owner_only: bool
+) -> asyncpg.Record:
+    """The row as it stands. Raises the reason why the viewer may not change it, if there is one.
+
+    There is none when the task changed hands between the two statements; then it is simply not what was expected.
+    """
+    rows = await reads.by_ids(database, viewer_id, [id])
+    if not rows:
+        raise NotVisible
+    [row] = rows
+    if owner_only and row["user_id"] != viewer_id:
+        raise NotAllowed
+    if if_version is not None and row["version"] != if_version:
+        raise Outdated(row)
+    return row
+
+
+def _exactly(id: UUID, version: int | None) -> list[sa.ColumnElement[bool]]:
+    return [table.c.id == id] if version is None else [table.c.id == id, table.c.version == version]
+
+
+def uuid7() -> UUID:
+    """A UUID that sorts by the millisecond it was made in (RFC 9562, section 5.7)."""
+    milliseconds = time.time_ns() // 1_000_000
+    random = secrets.randbits(74)
+    return UUID(int=milliseconds << 80 | 7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & (1 << 62) - 1)

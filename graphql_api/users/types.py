@@ -1,0 +1,42 @@
+"""People in the graph."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+
+from graphql_api.auth.identity import is_plain
+from graphql_api.context import Info
+from graphql_api.relay.ids import GlobalID, Node
+from graphql_api.scalars import URL
+from graphql_api.users.loaders import UserLoader
+
+NOBODY = "Unknown user"
+"""The name of a user whose account is gone, or is kept in another database."""
+
+
+@strawberry.type(description="A person as others may see them.")
+class User(Node):
+    name: Annotated[str, strawberry.field(description="What the person is called.")]
+    image: Annotated[URL | None, strawberry.field(description="Address of the person's picture, if there is one.")]
+
+    @classmethod
+    async def load(cls, user_id: str, info: Info) -> User:
+        """The person with this Better Auth id, together with all others that this operation asks for."""
+        row = await info.context.loader(UserLoader).load(user_id)
+        return cls(
+            id=global_id(user_id),
+            name=row.name if row else NOBODY,
+            image=URL(row.image) if row and row.image else None,
+        )
+
+
+def global_id(user_id: str) -> strawberry.ID:
+    return strawberry.ID(str(GlobalID("User", user_id)))
+
+
+def user_id(id: str) -> str | None:
+    """Better Auth's id in the global ID of a `User`; None for any other text."""
+    found = GlobalID.parse(id)
+    return found.key if found and found.type_name == "User" and is_plain(found.key) else None

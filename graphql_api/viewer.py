@@ -1,0 +1,121 @@
+"""The signed-in person's corner of the graph."""
+
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+from strawberry import UNSET
+
+from graphql_api.context import Info
+from graphql_api.errors import Code, RequestError, unauthenticated
+from graphql_api.relay.connections import After, Before, First, Last, Window, given
+from graphql_api.relay.ids import GlobalID, Node
+from graphql_api.scalars import URL
+from graphql_api.tasks import filters, orders, reads
+from graphql_api.tasks.filters import TaskFilter
+from graphql_api.tasks.orders import TaskOrder
+from graphql_api.tasks.types import TaskConnection, TaskCounts
+from graphql_api.users.loaders import UserLoader
+from graphql_api.users.models import UserRow
+from graphql_api.users.types import User
+
+Filter = Annotated[TaskFilter | None, strawberry.argument(description="Only tasks for which this holds.")]
+OrderBy = Annotated[
+    list[TaskOrder] | None,
+    strawberry.argument(
+        description="Several orders sort one after the other; the ID breaks ties. Default: CREATED_AT DESC."
+    ),
+]
+
+
+@strawberry.type(
+    description="The signed-in person's corner of the graph. Its ID differs from the ID of the same person as a `User`."
+)
+class Viewer(Node):
+    user_id: strawberry.Private[str]
+
+    @classmethod
+    def of(cls, user_id: str) -> "Viewer":
+        return cls(id=strawberry.ID(str(GlobalID("Viewer", user_id))), user_id=user_id)
+
+    @strawberry.field(description="The viewer as others may see them.")
+    async def user(self, info: Info) -> User:
+        return await User.load(self.user_id, info)
+
+    @strawberry.field(description="What the person is called.")
+    async def name(self, info: Info) -> str:
+        return (await self._row(info)).name
+
+    @strawberry.field(description="The address that the person signs in with, in lower case.")
+    async def email(self, info: Info) -> str:
+        return (await self._row(info)).email
+
+    @strawberry.field(description="True when the person has shown that the address is theirs.")
+    async def email_verified(self, info: Info) -> bool:
+        return (await self._row(info)).email_verified
+
+    @strawberry.field(description="Address of the person's picture, if there is one.")
+    async def image(self, info: Info) -> URL | None:
+        image = (await self._row(info)).image
+        return URL(image) if image else None
+
+    @strawberry.field(description="When the account was made.")
+    async def created_at(self, info: Info) -> datetime:
+        created_at = (await self._row(info)).created_at
+        if created_at is None:
+            raise RequestError(
+                Code.UNAUTHENTICATED,
+                "The credential does not tell `createdAt`; keep it in `definePayload` of Better Auth.",
+            )
+        return created_at
+
+    @strawberry.field(description="Tasks that the viewer owns.")
+    def tasks(
+        self,
+        info: Info,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
+        filter: Filter = UNSET,
+        order_by: OrderBy = UNSET,
+    ) -> TaskConnection:
+        return TaskConnection(
+            tasks=reads.owned_by(self.user_id),
+            condition=filters.condition(given(filter), info.context.now),
+            window=Window.of(orders.order(given(order_by)), first, after, last, before),
+        )
+
+    @strawberry.field(description="Tasks of other people that are assigned to the viewer.")
+    def assigned_tasks(
+        self,
+        info: Info,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
+        filter: Filter = UNSET,
+        order_by: OrderBy = UNSET,
+    ) -> TaskConnection:
+        return TaskConnection(
+            tasks=reads.assigned_to(self.user_id),
+            condition=filters.condition(given(filter), info.context.now),
+            window=Window.of(orders.order(given(order_by)), first, after, last, before),
+        )
+
+    @strawberry.field(description="The viewer's own tasks, counted.")
+    async def task_counts(self, info: Info) -> TaskCounts:
+        row = await reads.counts(info.context.database, self.user_id, info.context.now)
+        return TaskCounts(
+            total=row["total"],
+            pending=row["pending"],
+            in_progress=row["in_progress"],
+            completed=row["completed"],
+            overdue=row["overdue"],
+        )
+
+    async def _row(self, info: Info) -> UserRow:
+        row = await info.context.loader(UserLoader).load(self.user_id)
+        if row is None:
+            raise unauthenticated("The account of this credential no longer exists; sign in again.")
+        return row
