@@ -1,7 +1,7 @@
 """How Alembic reaches the database, and which of its tables are ours.
 
-`graphql-api migrate` (`graphql_api.migrations`) is the way to migrate: it also makes the role, its grants and the link to
-the users. Alembic's own command is for development: `alembic check`, `alembic revision --rev-id 0002 -m "…"`.
+`graphql-api migrate` (`graphql_api.migrations`) is the way to migrate: the role, its grants and the link to the
+users come with it. Alembic's own command is for development: `alembic check`, `alembic revision --rev-id 0002 -m "…"`.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The table of tasks, the trigger that keeps its rules for every writer, and the policies that isolate its users.
+"""The table of tasks, with rules for every writer and walls between users.
 
 Revision 0001, after nothing. The models repeat the table as it is today; this file stays as it was that day.
 """
@@ -130,6 +130,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("tasks")
+    # what `migrate` hung on Better Auth's table where no foreign key was possible
+    op.execute("DROP FUNCTION IF EXISTS tasks_follow_users() CASCADE")
     op.execute("DROP FUNCTION tasks_keep_rules()")
     op.execute("DROP TYPE task_status")
     op.execute("DROP TYPE task_priority")
