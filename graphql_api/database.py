@@ -48,15 +48,6 @@ BECOME_LOCALLY = f"SELECT set_config('role', '{ROLE}', true), set_config('app.us
 T = TypeVar("T")
 
 
-class Connection(asyncpg.Connection):
-    """A connection that remembers when it was opened and which user it acts for."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.opened_at = monotonic()
-        self.user_id: str | None = None
-
-
 class Database:
     """The pool of one process. Not connected before `start`."""
 
@@ -66,6 +57,7 @@ class Database:
         # asyncpg's pool lets a newcomer overtake those who wait; this semaphore is first come, first served.
         self._turns = asyncio.Semaphore(settings.pool_max)
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._opened_at: dict[int, float] = {}
 
     async def start(self) -> None:
         """Open the first connections. Raises `Unavailable` when the database does not answer in time."""
@@ -110,7 +102,7 @@ class Database:
             # a pooler in transaction mode hands the next transaction to another connection, which has not prepared it
             statement_cache_size=0 if self._local else 1000,
             server_settings=server_settings,
-            connection_class=Connection,
+            init=self._remember,
             reset=_keep_as_it_is,
         )
 
@@ -121,10 +113,7 @@ class Database:
                     async with connection.transaction():
                         await connection.fetchrow(BECOME_LOCALLY, user_id)
                         return await connection.fetch(sql, *parameters)
-                if connection.user_id != user_id:
-                    connection.user_id = None
-                    await connection.fetchrow(BECOME, user_id)
-                    connection.user_id = user_id
+                await connection.fetchrow(BECOME, user_id)
                 return await connection.fetch(sql, *parameters)
             except asyncpg.QueryCanceledError as error:
                 seconds = self._settings.statement_timeout_seconds
@@ -132,13 +121,18 @@ class Database:
                 raise RequestError(Code.TIMEOUT, message) from error
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        """A connection for one short use; too old a one is replaced afterwards."""
+    async def _connection(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]:
+        """A connection for one short use; one that is too old is closed afterwards, and the pool opens another."""
         assert self._pool is not None, "Database.start has not been called"
         async with self._turns, self._pool.acquire() as connection:
-            yield connection  # type: ignore[misc]  # the pool's proxy stands for a Connection
-            if monotonic() - connection.opened_at > self._settings.pool_recycle_seconds:  # type: ignore[attr-defined]
+            yield connection
+            process = connection.get_server_pid()
+            if monotonic() - self._opened_at[process] > self._settings.pool_recycle_seconds:
+                del self._opened_at[process]
                 await connection.close()
+
+    async def _remember(self, connection: asyncpg.Connection) -> None:
+        self._opened_at[connection.get_server_pid()] = monotonic()
 
     async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try again, ever more slowly, while the connection is at fault: a database that sleeps needs a moment."""

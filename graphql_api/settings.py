@@ -190,6 +190,11 @@ class Settings(BaseSettings):
         return f"{secure}better-auth.session_token"
 
     @property
+    def cookie_origins(self) -> frozenset[str]:
+        """Origins, besides the server's own, whose pages may use the session cookie."""
+        return frozenset(origin.rstrip("/") for origin in (*self.trusted_origins, self.auth_url) if origin)
+
+    @property
     def issuer(self) -> str | None:
         return self.auth_issuer or self.auth_url
 

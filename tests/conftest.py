@@ -14,6 +14,8 @@ import pytest
 from graphql_api import migrations
 from graphql_api.dev import better_auth, postgres
 from graphql_api.settings import Settings
+from tests.client import Api, serving, settings
+from tests.issuer import Issuer, Person
 
 SERVER = "TEST_POSTGRES_URL"
 FAST = ("fsync = off", "synchronous_commit = off", "full_page_writes = off")
@@ -51,7 +53,7 @@ async def execute(url: str, *statements: str) -> None:
 async def new_database(template: str = "template0") -> AsyncIterator[str]:
     """A database of its own, dropped afterwards; yields its URL."""
     server, name = os.environ[SERVER], f"test_{uuid4().hex}"
-    await execute(server, f'CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy')
+    await execute(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     try:
         yield postgres.database_url(server, name)
     finally:
@@ -86,3 +88,28 @@ async def database_url(template: str) -> AsyncIterator[str]:
     """The URL of a migrated database with Better Auth's tables, and nobody in them."""
     async with new_database(template) as url:
         yield url
+
+
+@pytest.fixture
+async def issuer(database_url: str) -> AsyncIterator[Issuer]:
+    """Better Auth on the database of this test."""
+    connection = await asyncpg.connect(database_url)
+    yield Issuer(connection)
+    await connection.close()
+
+
+@pytest.fixture
+async def api(database_url: str, issuer: Issuer) -> AsyncIterator[Api]:
+    """A server on the database of this test."""
+    async with serving(settings(database_url)) as client:
+        yield Api(client, issuer)
+
+
+@pytest.fixture
+async def ada(api: Api) -> Person:
+    return await api.sign_up("Ada")
+
+
+@pytest.fixture
+async def bob(api: Api) -> Person:
+    return await api.sign_up("Bob")

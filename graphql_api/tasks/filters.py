@@ -104,7 +104,10 @@ class TaskFilter:
 
 
 def condition(task_filter: TaskFilter | None, now: datetime) -> Condition:
-    """The filter in SQL, true without one; durations count from `now`. Raises BAD_USER_INPUT for one that is too large or malformed."""
+    """The filter in SQL, true without one; durations count from `now`.
+
+    Raises BAD_USER_INPUT for a filter that is too large or malformed.
+    """
     return sa.true() if task_filter is None else _Translation(now).level(task_filter, "filter", 1)
 
 

@@ -99,7 +99,7 @@ class TaskMutation:
 
 
 async def _must_exist(info: Info, user_id: str | None, *path: str) -> None:
-    """Raises `Refused` when a task would be assigned to nobody. Cannot tell where Better Auth's tables are elsewhere."""
+    """Raises `Refused` for an assignee who is nobody. Cannot tell where Better Auth's tables are elsewhere."""
     if user_id is None or info.context.tables.user is None:
         return
     if await info.context.loader(UserLoader).load(user_id) is None:

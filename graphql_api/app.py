@@ -1,0 +1,114 @@
+"""Builds, wires, starts and stops the server. Importing this starts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import asyncpg
+import httpx
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from graphql_api import __version__, migrations, schema
+from graphql_api.auth import tables
+from graphql_api.auth.authenticate import Authenticator
+from graphql_api.auth.tables import Tables
+from graphql_api.database import LOST, Database
+from graphql_api.http import health
+from graphql_api.http.endpoint import Endpoint
+from graphql_api.http.middleware import RequestId
+from graphql_api.http.negotiation import HTML, JSON, preferred
+from graphql_api.operations.engine import Engine
+from graphql_api.settings import ConfigurationError, Settings
+
+LINKS = {"graphql": "/graphql", "live": "/health/live", "ready": "/health/ready"}
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The server as an ASGI application; its lifespan connects to the database and closes the connections again."""
+    engine = Engine(
+        schema.build(),
+        max_tokens=settings.max_tokens,
+        max_cost=settings.max_cost,
+        introspection=settings.introspection,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
+        async with AsyncExitStack() as stack:
+            found = await inspect(settings)
+            client = await stack.enter_async_context(httpx.AsyncClient(timeout=settings.connect_timeout_seconds))
+            database = Database(settings)
+            authenticator = Authenticator(settings, database, found, client)
+            await database.start()
+            stack.push_async_callback(database.stop)
+            yield {
+                "endpoint": Endpoint(settings, engine, authenticator, database, found),
+                "ready": health.Ready(database),
+            }
+
+    return Starlette(
+        lifespan=lifespan,
+        routes=[
+            Route("/", _welcome),
+            Route(
+                "/graphql", _stateful("endpoint"), methods=["GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"]
+            ),
+            Route("/health/live", health.live),
+            Route("/health/ready", _stateful("ready")),
+        ],
+        middleware=[
+            Middleware(RequestId),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=sorted(settings.cookie_origins),
+                allow_methods=["GET", "POST"],
+                allow_headers=["*"],
+                allow_credentials=True,
+                expose_headers=["X-Request-Id", "Retry-After"],
+                max_age=86_400,
+            ),
+        ],
+    )
+
+
+async def inspect(settings: Settings) -> Tables:
+    """Look at the database before serving from it: is it there, is it migrated, which tables does Better Auth have?
+
+    Raises `ConfigurationError` with what is wrong and what to do about it.
+    """
+    try:
+        connection = await asyncpg.connect(settings.database_url, timeout=settings.connect_timeout_seconds)
+    except (*LOST, asyncpg.PostgresError, ValueError) as error:
+        raise ConfigurationError(f"DATABASE_URL: no connection to the database: {str(error) or repr(error)}") from error
+    try:
+        if problem := await migrations.verdict(connection):
+            raise ConfigurationError(problem)
+        return await tables.find(connection, settings)
+    finally:
+        await connection.close()
+
+
+def _stateful(name: str) -> Any:
+    """A route to what the lifespan has made under this name."""
+
+    async def call(request: Request) -> Response:
+        response: Response = await getattr(request.state, name)(request)
+        return response
+
+    return call
+
+
+async def _welcome(request: Request) -> Response:
+    """Links for people, and for programs."""
+    if preferred(request.headers.get("accept", ""), (JSON, HTML)) == JSON:
+        return JSONResponse({"name": "graphql-api", "version": __version__, "links": LINKS})
+    items = "".join(f'<li><a href="{path}">{path}</a>' for path in LINKS.values())
+    page = '<!doctype html><html lang="en"><meta charset="utf-8"><title>graphql-api</title>'
+    return HTMLResponse(f"{page}<h1>The tasks of Better Auth users, over GraphQL</h1><ul>{items}</ul></html>")

@@ -1,0 +1,238 @@
+"""The command `graphql-api`: what people and process managers start."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shlex
+import signal
+import socket
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graphql_api.settings import ConfigurationError, Settings
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+DEV_ORIGIN = "http://localhost:3000"
+"""Where a Next.js application with Better Auth runs in development: the issuer of the demo people's tokens."""
+
+DEV_SESSION = "GRAPHQL_API_DEV_SESSION"
+"""Hands the demo session from `dev` to the processes that it starts."""
+
+SAMPLE = '{"query":"{ viewer { name tasks { nodes { title status dueDate } } } }"}'
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; a configuration mistake ends it with one line for each variable at fault, and status 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except ConfigurationError as error:
+        sys.exit("\n".join(f"graphql-api: {line}" for line in str(error).splitlines()))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="graphql-api",
+        description="The tasks of Better Auth users, over GraphQL. Settings come from the environment.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    dev = commands.add_parser(
+        "dev",
+        help="a running server with sample data and nothing to set up",
+        description="Starts a PostgreSQL of its own (or uses DATABASE_URL), migrates it, fills it with Better Auth's "
+        "tables, two demo people and a few tasks, prints how to call it, and serves. Ctrl-C stops it all.",
+    )
+    dev.add_argument("--port", type=int, default=8000, help="port to listen on, on 127.0.0.1 (default: 8000)")
+    dev.add_argument("--data", type=Path, default=Path(".data"), help="folder of the database (default: .data)")
+    dev.add_argument("--workers", type=int, default=1, help="server processes (default: 1)")
+    dev.set_defaults(run=_dev)
+
+    serve = commands.add_parser(
+        "serve",
+        help="the server, on the database of DATABASE_URL",
+        description="Serves until it is told to stop (SIGTERM, Ctrl-C). Refuses to start on a database that is not "
+        "migrated, and says what to do about it.",
+    )
+    serve.add_argument("--host", help="address to listen on (default: HOST, else 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="port to listen on (default: PORT, else 8000)")
+    serve.add_argument("--workers", type=int, help="server processes (default: WORKERS, else 1)")
+    serve.set_defaults(run=_serve)
+
+    migrate = commands.add_parser(
+        "migrate",
+        help="bring the database up to date, or back",
+        description="Makes or changes our tables, the server's role and its grants, and links tasks to Better Auth's "
+        "users. Safe to repeat, and to start twice at once. Better Auth's tables keep their shape.",
+    )
+    migrate.add_argument("--down", metavar="REV", help="go back to this revision; `base` removes everything of ours")
+    migrate.set_defaults(run=_migrate)
+
+    export = commands.add_parser(
+        "export-schema", help="the GraphQL schema", description="Prints the schema as it stands in schema.graphql."
+    )
+    export.set_defaults(run=_export_schema)
+
+    token = commands.add_parser(
+        "token",
+        help="a JWT for a user of a development database",
+        description="Prints a token that the server accepts for 15 minutes, made as Better Auth's JWT plugin makes it.",
+    )
+    token.add_argument("--user", metavar="EMAIL", required=True, help="email of the user, such as john@example.com")
+    token.add_argument("--data", type=Path, default=Path(".data"), help="folder of the database (default: .data)")
+    token.set_defaults(run=_token)
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> None:
+    chosen = {name: getattr(options, name) for name in ("host", "port", "workers")}
+    for name, value in chosen.items():
+        if value is not None:
+            os.environ[name.upper()] = str(value)
+    settings = Settings.from_environment()
+    from graphql_api.app import inspect
+
+    asyncio.run(inspect(settings))
+    _listen(settings)
+
+
+def _listen(settings: Settings) -> None:
+    """Serve until a signal comes. Every process makes the application anew, from the same environment."""
+    import uvicorn
+
+    _refuse_taken_port(settings)
+    uvicorn.run(
+        "graphql_api.cli:application",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+def application() -> ASGIApp:
+    """The application of this process, by its environment."""
+    from graphql_api.app import create_app
+    from graphql_api.telemetry import logs
+
+    settings = Settings.from_environment()
+    logs.configure(settings.log_level, settings.log_format)
+    app = create_app(settings)
+    if session := os.environ.get(DEV_SESSION):
+        from graphql_api.dev.better_auth import SignedIn
+
+        return SignedIn(app, session)
+    return app
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"PORT: cannot listen on {settings.host}:{settings.port} ({error.strerror}); choose another with --port"
+            ) from None
+
+
+def _migrate(options: argparse.Namespace) -> None:
+    from graphql_api import migrations
+
+    settings = Settings.from_environment()
+    work = migrations.downgrade(settings, options.down) if options.down else migrations.upgrade(settings)
+    print("\n".join(asyncio.run(work)))
+
+
+def _export_schema(_: argparse.Namespace) -> None:
+    from graphql_api.schema import sdl
+
+    print(sdl(), end="")
+
+
+def _token(options: argparse.Namespace) -> None:
+    import asyncpg
+
+    from graphql_api.dev import better_auth
+
+    async def make(url: str) -> str:
+        connection = await asyncpg.connect(url)
+        try:
+            return await better_auth.token(connection, options.user, os.environ.get("AUTH_URL", DEV_ORIGIN))
+        finally:
+            await connection.close()
+
+    with ExitStack() as stack:
+        try:
+            print(asyncio.run(make(_development_database(options.data, stack))))
+        except LookupError as error:
+            raise ConfigurationError(error.args[0]) from None
+
+
+def _dev(options: argparse.Namespace) -> None:
+    import asyncpg
+
+    from graphql_api import migrations
+    from graphql_api.dev import better_auth
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the database is stopped on the way out
+
+    async def prepare(settings: Settings) -> tuple[str, str] | None:
+        """A token and a session of the first demo user; None in a database whose people are Better Auth's own."""
+        connection = await asyncpg.connect(settings.database_url)
+        try:
+            is_ours = await better_auth.prepare(connection)
+            print("\n".join(await migrations.upgrade(settings)))
+            if not is_ours:
+                return None
+            await better_auth.add_sample_tasks(connection)
+            john = better_auth.PEOPLE[0]
+            token = await better_auth.token(connection, john.email, settings.auth_url or DEV_ORIGIN)
+            return token, await better_auth.session(connection, john.id)
+        finally:
+            await connection.close()
+
+    with ExitStack() as stack:
+        os.environ.setdefault("AUTH_URL", DEV_ORIGIN)
+        os.environ.setdefault("BETTER_AUTH_SECRET", better_auth.COOKIE_SECRET)
+        os.environ |= {"PORT": str(options.port), "WORKERS": str(options.workers)}
+        _refuse_taken_port(Settings.from_environment(database_url="postgresql://nobody@localhost/none"))
+        os.environ["DATABASE_URL"] = _development_database(options.data, stack, own=True)
+        settings = Settings.from_environment()
+        signed_in = asyncio.run(prepare(settings))
+        address = f"http://{settings.host}:{settings.port}/graphql"
+        print(f"\nGraphiQL  {address}")
+        if signed_in:
+            token, os.environ[DEV_SESSION] = signed_in
+            call = ["curl", address, "-H", "Content-Type: application/json", "-H", f"Authorization: Bearer {token}"]
+            print(f"          signed in as {better_auth.PEOPLE[0].name}\n\n{shlex.join([*call, '-d', SAMPLE])}\n")
+        sys.stdout.flush()
+        _listen(settings)
+
+
+def _development_database(data: Path, stack: ExitStack, *, own: bool = False) -> str:
+    """The URL of DATABASE_URL, else of the PostgreSQL in `data`; started for as long as the stack lasts if need be.
+
+    `own`: take over one that runs already, and stop it in the end.
+    """
+    from dotenv import dotenv_values
+
+    from graphql_api.dev import postgres
+
+    given = os.environ.get("DATABASE_URL") or dotenv_values(".env").get("DATABASE_URL")
+    folder = data / "postgres"
+    running: str | None = None if own else postgres.found_running(folder)
+    return given or running or stack.enter_context(postgres.running(folder))

@@ -1,0 +1,37 @@
+"""For those who watch over the server: does it live, and can it answer?"""
+
+import sqlalchemy as sa
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from graphql_api import migrations
+from graphql_api.database import Database
+from graphql_api.errors import RequestError
+
+REVISION = sa.select(sa.column("version_num", sa.String)).select_from(sa.table("alembic_version"))
+
+
+async def live(_: Request) -> Response:
+    """200 for as long as the process can answer at all; restart it when it cannot."""
+    return JSONResponse({"status": "live"})
+
+
+class Ready:
+    """200 when the database answers and has the revision that this code needs; else 503 with the reason."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def __call__(self, _: Request) -> Response:
+        try:
+            rows = await self._database.read(REVISION)
+        except RequestError as error:
+            return _not_ready(error.message)
+        revision = rows[0]["version_num"] if rows else None
+        if revision != migrations.head():
+            return _not_ready(f"The database is at revision {revision}; this version needs {migrations.head()}.")
+        return JSONResponse({"status": "ready"})
+
+
+def _not_ready(reason: str) -> Response:
+    return JSONResponse({"status": "not ready", "reason": reason}, status_code=503, headers={"Retry-After": "5"})

@@ -1,0 +1,1 @@
+"""What may be executed, and at what price. Knows GraphQL, not tasks."""

@@ -1,0 +1,110 @@
+"""Documents: parsed, validated and priced once, and then remembered by their text."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLSchema,
+    NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
+    parse,
+    specified_rules,
+    validate,
+)
+
+from graphql_api.errors import Code, RequestError
+from graphql_api.operations import cost, rules
+
+REMEMBERED = 500
+REMEMBERED_LENGTH = 20_000
+"""Characters; a longer document is read anew each time, so that what is remembered stays small."""
+
+
+class InvalidDocument(Exception):
+    """A document that cannot be executed, with every error found in it."""
+
+    def __init__(self, errors: list[GraphQLError]) -> None:
+        super().__init__(*errors)
+        self.errors = errors
+
+
+class Document:
+    """A valid document, its operations by name, and what they cost."""
+
+    def __init__(self, schema: GraphQLSchema, node: DocumentNode) -> None:
+        self.node = node
+        self._schema = schema
+        self._fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
+        self._operations = [d for d in node.definitions if isinstance(d, OperationDefinitionNode)]
+        self._prices: dict[tuple[Any, ...], int] = {}
+        self._sizes: dict[int, list[str]] = {}
+
+    def operation(self, name: str | None) -> OperationDefinitionNode:
+        """The operation of that name; without a name the only one. Raises OPERATION_RESOLUTION_FAILURE."""
+        named = {operation.name.value: operation for operation in self._operations if operation.name}
+        if name is None and len(self._operations) == 1:
+            return self._operations[0]
+        if name in named:
+            return named[name]
+        has = f"it has {', '.join(named) or 'one without a name'}"
+        if name is None:
+            message = f"The document has {len(self._operations)} operations; say which in `operationName`: {has}."
+        else:
+            message = f"The document has no operation named {name!r}; {has}."
+        raise RequestError(Code.OPERATION_RESOLUTION_FAILURE, message)
+
+    def price(self, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> int:
+        """What the operation costs with these variables; worked out once for each size of its pages."""
+        names = self._sizes.get(id(operation))
+        if names is None:
+            names = self._sizes[id(operation)] = sorted(cost.size_variables(operation, self._fragments))
+        values = [variables.get(name) for name in names]
+        key = (id(operation), *(len(value) if isinstance(value, list) else str(value) for value in values))
+        if key not in self._prices:
+            if len(self._prices) >= 100:
+                self._prices.clear()
+            self._prices[key] = cost.Price(self._schema, self._fragments, variables).of(operation)
+        return self._prices[key]
+
+
+class Documents:
+    """The documents that this process has seen lately."""
+
+    def __init__(self, schema: GraphQLSchema, *, max_tokens: int, introspection: bool) -> None:
+        self._schema = schema
+        self._max_tokens = max_tokens
+        self._rules = [*specified_rules, *([] if introspection else [NoSchemaIntrospectionCustomRule])]
+        self._known: dict[str, Document] = {}
+
+    def get(self, text: str) -> Document:
+        """The document of this text. Raises `InvalidDocument`."""
+        document = self._known.pop(text, None) or self._read(text)
+        if len(text) <= REMEMBERED_LENGTH:
+            if len(self._known) >= REMEMBERED:
+                del self._known[next(iter(self._known))]  # the one that was not asked for the longest
+            self._known[text] = document
+        return document
+
+    def _read(self, text: str) -> Document:
+        try:
+            node = parse(text, max_tokens=self._max_tokens)
+        except GraphQLError as error:
+            raise InvalidDocument([_with_code(error, Code.GRAPHQL_PARSE_FAILED)]) from None
+        try:
+            rules.check(node)
+            errors = validate(self._schema, node, self._rules, max_errors=10)
+        except RequestError as error:
+            errors = [error]
+        except RecursionError:
+            errors = [GraphQLError("The fragments of the document lead too deep.")]
+        if errors:
+            raise InvalidDocument([_with_code(error, Code.GRAPHQL_VALIDATION_FAILED) for error in errors])
+        return Document(self._schema, node)
+
+
+def _with_code(error: GraphQLError, code: Code) -> GraphQLError:
+    error.extensions = {**(error.extensions or {}), "code": code.value}
+    return error
