@@ -14,12 +14,6 @@ from graphql_api import migrations
 from graphql_api.settings import Settings
 from graphql_api.tasks.models import TaskRow
 
-ADVISORY_LOCK = 7_251_046_931
-"""Any number, so long as every version of this project takes the same."""
-
-LOCK_TIMEOUT = "10s"
-"""A migration that waits for a table makes everybody queue behind it: better to give up and be run again."""
-
 
 def is_ours(name: str | None, kind: str, _parents: Any) -> bool:
     """True for what to compare with the models: everybody else's tables are left alone."""
@@ -32,7 +26,7 @@ def is_in_models(_item: Any, _name: str | None, kind: str, reflected: bool, _cou
 
 
 def migrate(connection: sa.Connection) -> None:
-    """In one transaction: the caller's, where there is one."""
+    """Carry out Alembic's command, within the transaction that the connection is in."""
     context.configure(
         connection=connection,
         target_metadata=TaskRow.metadata,
@@ -42,9 +36,6 @@ def migrate(connection: sa.Connection) -> None:
         on_version_apply=context.config.attributes.get("on_version_apply"),
     )
     with context.begin_transaction():
-        # the second of two starters waits here, before the timeout counts, and then finds nothing left to do
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
-        connection.execute(sa.select(sa.func.set_config("lock_timeout", LOCK_TIMEOUT, True)))
         context.run_migrations()
 
 

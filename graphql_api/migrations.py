@@ -23,6 +23,12 @@ from graphql_api.settings import ConfigurationError, Settings
 
 PROJECT = Path(__file__).parent.parent
 
+ADVISORY_LOCK = 7_251_046_931
+"""Any number, so long as every version of this project takes the same."""
+
+LOCK_TIMEOUT = "10s"
+"""A migration that waits for a table makes everybody queue behind it: better to give up and be run again."""
+
 COLUMNS = "title, description, status, completed, priority, due_date, assigned_to"
 """What a change may touch: the owner never changes, and the rest is the trigger's."""
 
@@ -142,7 +148,7 @@ async def downgrade(settings: Settings, revision: str) -> list[str]:
 
 @asynccontextmanager
 async def transaction(settings: Settings) -> AsyncIterator[AsyncConnection]:
-    """One transaction on a connection of its own, past the pooler where there is a way past it."""
+    """One transaction on a connection of its own, past the pooler where there is a way past it; one at a time."""
     url = settings.database_url_direct or settings.database_url
     engine = create_async_engine(
         "postgresql+asyncpg://",
@@ -151,6 +157,9 @@ async def transaction(settings: Settings) -> AsyncIterator[AsyncConnection]:
     )
     try:
         async with engine.begin() as connection:
+            # the second of two starters waits here, before the timeout counts, and then finds nothing left to do
+            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
+            await connection.execute(sa.select(sa.func.set_config("lock_timeout", LOCK_TIMEOUT, True)))
             yield connection
     except (asyncpg.PostgresError, sa.exc.DBAPIError) as error:
         cause: Any = error.orig if isinstance(error, sa.exc.DBAPIError) else error
@@ -166,7 +175,6 @@ async def transaction(settings: Settings) -> AsyncIterator[AsyncConnection]:
 
 async def _driver(connection: AsyncConnection) -> asyncpg.Connection:
     """The connection below SQLAlchemy's; `transaction()` on it is a savepoint."""
-    await connection.execute(sa.select(1))  # SQLAlchemy begins its transaction no earlier than with a statement
     driver: asyncpg.Connection | None = (await connection.get_raw_connection()).driver_connection
     assert driver is not None
     return driver
@@ -184,7 +192,10 @@ async def _refuse_unfit(driver: asyncpg.Connection) -> None:
 
 
 async def _run(command: Literal["upgrade", "downgrade"], connection: AsyncConnection, revision: str) -> list[str]:
-    """Alembic's command, within the connection's transaction. Slow to import, so it is imported here."""
+    """Alembic's command, within the connection's transaction. Slow to import, so it is imported here.
+
+    Alembic keeps its context in module globals: one at a time in a process.
+    """
     from alembic.config import Config
 
     from alembic import command as commands
