@@ -16,18 +16,15 @@ from tests.issuer import ORIGIN, SECRET, Issuer, Person
 
 def settings(database_url: str, **changes: Any) -> Settings:
     """Settings of a server for tests; nothing comes from this machine's environment but what a test passes on."""
-    return Settings(
-        _env_file=None,
-        **{
-            "database_url": database_url,
-            "auth_url": ORIGIN,
-            "better_auth_secret": SECRET,
-            "connect_timeout_seconds": 2,
-            "pool_min": 1,
-            "session_cache_seconds": 0,
-            **changes,
-        },
-    )
+    values: dict[str, Any] = {
+        "database_url": database_url,
+        "auth_url": ORIGIN,
+        "better_auth_secret": SECRET,
+        "connect_timeout_seconds": 2,
+        "pool_min": 1,
+        "session_cache_seconds": 0,
+    }
+    return Settings(_env_file=None, **(values | changes))
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
@@ -28,10 +29,18 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start PostgreSQL once, in the process that all test processes come from."""
     if SERVER not in os.environ:
         config.stash[stack] = ExitStack()
-        folder = config.stash[stack].enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        folder = config.stash[stack].enter_context(
+            tempfile.TemporaryDirectory(dir=fast_folder(), ignore_cleanup_errors=True)
+        )
         os.environ[SERVER] = config.stash[stack].enter_context(postgres.running(Path(folder) / "data"))
         asyncio.run(execute(os.environ[SERVER], *(f"ALTER SYSTEM SET {option}" for option in FAST)))
         asyncio.run(execute(os.environ[SERVER], "SELECT pg_reload_conf()"))
+
+
+def fast_folder() -> str | None:
+    """Memory, where there is enough of it: to clone a database takes 10 ms there, and up to 200 ms on a disk."""
+    memory = Path("/dev/shm")
+    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > 4_000_000_000 else None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -14,7 +14,9 @@ BIN = Path(sys.executable).parent
 
 
 @pytest.mark.parametrize(
-    "command", ["ruff format --check --quiet .", "ruff check --quiet .", "lint-imports", "mypy"], ids=lambda c: c.split()[0]
+    "command",
+    ["ruff format --check --quiet .", "ruff check --quiet .", "lint-imports", "mypy"],
+    ids=lambda c: c.split()[0],
 )
 def test_tool_finds_nothing(command: str) -> None:
     tool, *arguments = command.split()

@@ -10,6 +10,7 @@ import strawberry
 from strawberry import UNSET, Maybe
 
 from graphql_api.errors import ErrorCode, Refused, ValidationError
+from graphql_api.relay.connections import given
 from graphql_api.relay.ids import GlobalID
 from graphql_api.tasks.models import DESCRIPTION_MAX, TITLE_MAX, Priority, Status
 from graphql_api.users.types import user_id
@@ -102,11 +103,11 @@ def new_values(task: CreateTaskInput, *path: str) -> dict[str, Any]:
     rules = _Rules(path)
     values: dict[str, Any] = {
         "title": rules.title(task.title),
-        "description": rules.description(task.description or None),
+        "description": rules.description(given(task.description)),
         "status": task.status,
         "priority": task.priority,
-        "due_date": task.due_date or None,
-        "assigned_to": rules.assignee(task.assignee_id or None) if task.assignee_id is not UNSET else None,
+        "due_date": given(task.due_date),
+        "assigned_to": rules.assignee(given(task.assignee_id)),
     }
     rules.check()
     return values
