@@ -62,8 +62,8 @@ ME = "(SELECT nullif(current_setting('app.user_id', true), ''))"
 """The user that a connection acts for, null when there is none; as a subquery it is evaluated once a statement."""
 
 MINE = f"coalesce({ME} IN (user_id, assigned_to), false)"
-"""`coalesce` keeps the planner from guessing how few rows that leaves. Statements name the user too, so it leaves nearly
-all; a planner that expects five would rather sort everything that a user has than read one page in order."""
+"""`coalesce` keeps the planner from guessing how few rows that leaves. Statements name the user too, so it leaves most;
+a planner that expects five would rather sort everything that a user has than read one page in order."""
 
 POLICIES = (
     "ALTER TABLE tasks ENABLE ROW LEVEL SECURITY",
