@@ -1,0 +1,86 @@
+"""Nobody reads or changes a task of another's, by any way into the graph."""
+
+import pytest
+
+from graphql_api.relay.ids import GlobalID
+from graphql_api.schema import build
+from tests.client import DELETE, TASK, TOGGLE, UPDATE, Api
+from tests.issuer import Person
+
+WAYS_IN = {
+    "Query": {"viewer", "node", "nodes", "task"},
+    "Mutation": {"createTask", "updateTask", "toggleTask", "deleteTask"},
+    "Viewer": {"tasks", "assignedTasks", "taskCounts"},
+}
+"""Every field that reads or changes tasks; each is tried below with another user's objects."""
+
+
+def test_every_way_in_is_tried_below() -> None:
+    schema = build()
+    for name, fields in WAYS_IN.items():
+        graphql_type = schema.type_map[name]
+        plain = {"id", "user", "name", "email", "emailVerified", "image", "createdAt"} if name == "Viewer" else set()
+        assert set(getattr(graphql_type, "fields")) - plain == fields
+
+
+@pytest.fixture
+async def secret(api: Api, bob: Person) -> dict[str, object]:
+    """A task that Ada has nothing to do with."""
+    return await api.create(bob, "Bob's secret", description="secret words", dueDate="2020-01-01T00:00:00Z")
+
+
+async def test_reading_by_id(api: Api, ada: Person, secret: dict[str, object]) -> None:
+    assert await api.data(ada, TASK, id=secret["id"]) == {"task": None}
+    assert await api.data(ada, "query($id: ID!) { node(id: $id) { id } }", id=secret["id"]) == {"node": None}
+    assert await api.data(ada, "query($id: ID!) { nodes(ids: [$id]) { id } }", id=secret["id"]) == {"nodes": [None]}
+
+
+async def test_listing(api: Api, ada: Person, bob: Person, secret: dict[str, object]) -> None:
+    listing = """query($filter: TaskFilter) { viewer {
+        tasks(filter: $filter) { totalCount nodes { id } edges { cursor } pageInfo { startCursor } }
+        assignedTasks(filter: $filter) { totalCount nodes { id } edges { cursor } pageInfo { startCursor } }
+        taskCounts { total overdue }
+    } }"""
+    empty = {"totalCount": 0, "nodes": [], "edges": [], "pageInfo": {"startCursor": None}}
+    filters = [
+        {},
+        {"or": [{"completed": True}, {"completed": False}]},
+        {"not": {"search": "nothing"}},
+        {"title": {"contains": "secret"}},
+        {"assignee": {"isNull": True}},
+        {"assignee": {"eq": bob.global_id}},
+    ]
+    for task_filter in filters:
+        viewer = (await api.data(ada, listing, filter=task_filter))["viewer"]
+        assert viewer == {"tasks": empty, "assignedTasks": empty, "taskCounts": {"total": 0, "overdue": 0}}
+
+
+async def test_a_cursor_of_anothers_list_shows_only_ones_own(api: Api, ada: Person, bob: Person) -> None:
+    mine = await api.create(ada, "mine")
+    await api.create(bob, "theirs")
+    page = await api.data(bob, "{ viewer { tasks { pageInfo { startCursor } } } }")
+    cursor = page["viewer"]["tasks"]["pageInfo"]["startCursor"]
+    data = await api.data(ada, "query($c: String) { viewer { tasks(after: $c) { nodes { id } } } }", c=cursor)
+    assert data["viewer"]["tasks"]["nodes"] == [{"id": mine["id"]}]
+
+
+@pytest.mark.parametrize("mutation", [UPDATE, TOGGLE, DELETE])
+async def test_changing_looks_like_missing(
+    api: Api, ada: Person, bob: Person, secret: dict[str, object], mutation: str
+) -> None:
+    unknown = str(GlobalID("Task", "0190c2ae-7a4b-7c3d-9e1f-2a6b5c4d3e2f"))
+    for values in ({}, {"ifVersion": 1}, {"ifVersion": 2}):
+        patch = {"patch": {"title": "x"}} if mutation is UPDATE else {}
+        theirs = await api.data(ada, mutation, input={"id": secret["id"], **values, **patch})
+        missing = await api.data(ada, mutation, input={"id": unknown, **values, **patch})
+        assert theirs == missing
+    assert await api.data(bob, TASK, id=secret["id"]) == {"task": secret}
+
+
+async def test_assigning_does_not_open_the_other_tasks(
+    api: Api, ada: Person, bob: Person, secret: dict[str, object]
+) -> None:
+    await api.create(bob, "shared", assigneeId=ada.global_id)
+    assert await api.data(ada, TASK, id=secret["id"]) == {"task": None}
+    data = await api.data(ada, "{ viewer { assignedTasks { nodes { title } } } }")
+    assert data["viewer"]["assignedTasks"]["nodes"] == [{"title": "shared"}]

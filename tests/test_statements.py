@@ -1,0 +1,101 @@
+"""How many statements an operation costs: never more for more rows."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from graphql_api import database
+from tests.client import CREATE, DELETE, TASK_FIELDS, TOGGLE, UPDATE, Api
+from tests.issuer import Person
+
+PAGE = f"""query($first: Int) {{ viewer {{
+    name user {{ name }}
+    tasks(first: $first) {{ totalCount edges {{ cursor node {{ ...Everything }} }} nodes {{ ...Everything }} pageInfo {{ hasNextPage }} }}
+}} }} {TASK_FIELDS}"""
+
+
+class Statements(list[str]):
+    """What was sent to the database."""
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[Statements]:
+    """Every statement that the server carries out, besides the setting of the user before it."""
+    seen = Statements()
+    fetch = database.Database._fetch
+
+    async def counting(self: database.Database, sql: str, *rest: object) -> object:
+        seen.append(sql)
+        return await fetch(self, sql, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(database.Database, "_fetch", counting)
+    yield seen
+
+
+async def test_a_page_of_100_costs_what_a_page_of_1_does(
+    api: Api, ada: Person, bob: Person, statements: Statements
+) -> None:
+    people = [bob, *[await api.issuer.sign_up(f"Helper{n}") for n in range(9)]]
+    await api.issuer.connection.executemany(
+        "INSERT INTO tasks (user_id, title, assigned_to) VALUES ($1, $2, $3)",
+        [(ada.id, f"task {n}", people[n % 10].id) for n in range(100)],
+    )
+    await api.data(ada, PAGE, first=1)
+    counts = []
+    for size in (1, 100):
+        statements.clear()
+        data = await api.data(ada, PAGE, first=size)
+        assert len(data["viewer"]["tasks"]["nodes"]) == size
+        counts.append(len(statements))
+    assert counts[0] == counts[1] <= 4  # the page, its count, and one or two batches of people
+
+
+async def test_nodes_cost_one_statement_for_each_type(api: Api, ada: Person, statements: Statements) -> None:
+    ids = [(await api.create(ada))["id"] for _ in range(20)]
+    await api.data(ada, "query($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=ids[:1])
+    statements.clear()
+    await api.data(ada, "query($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=ids)
+    assert len(statements) == 1
+
+
+async def test_ten_tasks_by_alias_cost_one_statement(api: Api, ada: Person, statements: Statements) -> None:
+    ids = [(await api.create(ada))["id"] for _ in range(10)]
+    fields = " ".join(f't{n}: task(id: "{id}") {{ title }}' for n, id in enumerate(ids))
+    statements.clear()
+    await api.data(ada, f"{{ {fields} }}")
+    assert len(statements) == 1
+
+
+@pytest.mark.parametrize(
+    ("selection", "cost"),
+    [
+        ("id", 0),
+        ("name email image createdAt user { name }", 1),
+        ("tasks { edges { cursor node { id } } nodes { id } pageInfo { endCursor } }", 1),
+        ("tasks { totalCount }", 1),
+        ("tasks { totalCount nodes { id } }", 2),
+        ("taskCounts { total overdue }", 1),
+    ],
+)
+async def test_only_what_is_selected_is_read(
+    api: Api, ada: Person, statements: Statements, selection: str, cost: int
+) -> None:
+    await api.data(ada, "{ viewer { id } }")
+    statements.clear()
+    await api.data(ada, f"{{ viewer {{ {selection} }} }}")
+    assert len(statements) == cost
+
+
+async def test_a_change_costs_one_statement(api: Api, ada: Person, statements: Statements) -> None:
+    task = await api.create(ada)
+    for mutation, values in (
+        (CREATE, {"title": "x"}),
+        (UPDATE, {"id": task["id"], "patch": {"title": "x"}}),
+        (TOGGLE, {"id": task["id"]}),
+        (DELETE, {"id": task["id"]}),
+    ):
+        statements.clear()
+        await api.data(
+            ada, mutation.replace("owner { id name image }", "").replace("assignee { id name image }", ""), input=values
+        )
+        assert len(statements) == 1, statements
