@@ -11,8 +11,14 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
-SPACES = r"\t\n\x0b\f\r\x1c\x1d\x1e\x1f \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"  # noqa: E501
-"""What Python's `str.strip` takes away, so that the API and the database trim alike. Before PostgreSQL 16 `\\v` is a v."""
+SPACES = (
+    r"\t\n\x0b\f\r\x1c\x1d\x1e\x1f \u0085\u00a0\u1680"
+    r"\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+)
+"""What Python's `str.strip` takes away, so that the API and the database trim alike.
+
+`\\x0b` and not `\\v`, which PostgreSQL before 16 reads as the letter v.
+"""
 
 RULES = rf"""
     CREATE FUNCTION tasks_keep_rules() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
