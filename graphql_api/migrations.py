@@ -116,7 +116,7 @@ async def verdict(connection: asyncpg.Connection) -> str | None:
 async def upgrade(settings: Settings, revision: str = "head") -> list[str]:
     """Migrate; see to the role, its grants and the link to the users. Returns what was done, and left, in sentences.
 
-    Raises `ConfigurationError` when the database or its user is not fit for it; nothing is changed then.
+    Raises `ConfigurationError` when the database or its user is not fit for it; what was begun is undone then.
     """
     async with transaction(settings) as connection:
         driver = await _driver(connection)
@@ -170,7 +170,7 @@ async def transaction(settings: Settings) -> AsyncIterator[AsyncConnection]:
                 reason = f"The user of DATABASE_URL may not do this ({cause})"
             case _:
                 raise
-        raise ConfigurationError(f"{reason}; nothing was changed. Mend that and run it again.") from error
+        raise ConfigurationError(f"{reason}; what was begun is undone. Mend that and run it again.") from error
 
 
 async def _driver(connection: AsyncConnection) -> asyncpg.Connection:

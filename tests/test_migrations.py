@@ -132,7 +132,7 @@ async def test_it_gives_up_rather_than_queue_behind_a_long_transaction(
     monkeypatch.setattr(migrations, "LOCK_TIMEOUT", "50ms")
     async with connected(database_url) as other:
         await other.execute("BEGIN; LOCK TABLE tasks")
-        with pytest.raises(ConfigurationError, match="in use by a long transaction; nothing was changed"):
+        with pytest.raises(ConfigurationError, match="in use by a long transaction; what was begun is undone"):
             await migrations.downgrade(Settings(database_url=database_url), "base")
 
 
