@@ -41,8 +41,10 @@ STATUS_OF_MISTAKES = {GRAPHQL_RESPONSE: 400, JSON: 200}
 """Of a well-formed request whose document or variables are at fault. Clients that ask for plain JSON take anything but
 200 for a broken network. The draft of August 2026 has 422 for both; no popular client or server does yet."""
 
-HEADERS = {"Vary": "Accept, Origin", "Cache-Control": "private, no-store"}
+HEADERS = {"Vary": "Accept", "Cache-Control": "private, no-store"}
 RETRY_AFTER_SECONDS = "5"
+MESSAGE_MAX = 500
+"""Characters of an error's message; what is beyond is cut off."""
 
 
 class Endpoint:
@@ -113,7 +115,7 @@ def _answered(result: ExecutionResult, media: str) -> Response:
         return _refused(errors, media)
     content: dict[str, Any] = {"data": result.data}
     if errors:
-        content["errors"] = [error.formatted for error in errors]
+        content["errors"] = [_formatted(error) for error in errors]
     # an outage in the middle of an operation is still an outage: proxies and clients should try again
     unavailable = any((error.extensions or {}).get("code") == Code.SERVICE_UNAVAILABLE for error in errors)
     return _response(503 if unavailable else 200, content, media)
@@ -130,7 +132,13 @@ def _refused(errors: Sequence[GraphQLError], media: str) -> Response:
         status = STATUS.get(code, STATUS_OF_MISTAKES[media])
     if status == 401:
         headers = {"WWW-Authenticate": "Bearer"}
-    return _response(status, {"errors": [error.formatted for error in errors]}, media, headers)
+    return _response(status, {"errors": [_formatted(error) for error in errors]}, media, headers)
+
+
+def _formatted(error: GraphQLError) -> dict[str, Any]:
+    """graphql-core repeats what it refuses, be it as long as the body."""
+    message = error.message if len(error.message) <= MESSAGE_MAX else f"{error.message[:MESSAGE_MAX]}…"
+    return {**error.formatted, "message": message}
 
 
 def _response(status: int, content: Any, media: str, headers: Mapping[str, str] | None = None) -> Response:

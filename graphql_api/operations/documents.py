@@ -21,6 +21,8 @@ from graphql_api.operations import cost, rules
 REMEMBERED = 500
 REMEMBERED_LENGTH = 20_000
 """Characters; a longer document is read anew each time, so that what is remembered stays small."""
+PRICES_REMEMBERED = 100
+"""Of one document: its operations with variables of different sizes."""
 
 
 class InvalidDocument(Exception):
@@ -39,8 +41,7 @@ class Document:
         self._schema = schema
         self._fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
         self._operations = [d for d in node.definitions if isinstance(d, OperationDefinitionNode)]
-        self._prices: dict[tuple[Any, ...], int] = {}
-        self._sizes: dict[int, list[str]] = {}
+        self._prices: dict[tuple[int, ...], int] = {}
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """The operation of that name; without a name the only one. Raises OPERATION_RESOLUTION_FAILURE."""
@@ -57,16 +58,13 @@ class Document:
         raise RequestError(Code.OPERATION_RESOLUTION_FAILURE, message)
 
     def price(self, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> int:
-        """What the operation costs with these variables; worked out once for each size of its pages."""
-        names = self._sizes.get(id(operation))
-        if names is None:
-            names = self._sizes[id(operation)] = sorted(cost.size_variables(operation, self._fragments))
-        values = [variables.get(name) for name in names]
-        key = (id(operation), *(len(value) if isinstance(value, list) else str(value) for value in values))
+        """What the operation costs with these variables; worked out once for each size of its variables."""
+        sizes = cost.sizes(operation, variables)
+        key = (id(operation), *sizes.values())
         if key not in self._prices:
-            if len(self._prices) >= 100:
+            if len(self._prices) >= PRICES_REMEMBERED:
                 self._prices.clear()
-            self._prices[key] = cost.Price(self._schema, self._fragments, variables).of(operation)
+            self._prices[key] = cost.Price(self._schema, self._fragments, sizes).of(operation)
         return self._prices[key]
 
 

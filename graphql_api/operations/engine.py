@@ -10,6 +10,7 @@ from graphql import ExecutionResult, GraphQLError, GraphQLSchema, OperationDefin
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from graphql_api.errors import Code, RequestError
+from graphql_api.operations import rules
 from graphql_api.operations.documents import Document, Documents
 
 
@@ -33,13 +34,15 @@ class Engine:
     def __init__(self, schema: GraphQLSchema, *, max_tokens: int, max_cost: int, introspection: bool) -> None:
         self._schema = schema
         self._max_cost = max_cost
+        self._max_values = max_tokens
         self._documents = Documents(schema, max_tokens=max_tokens, introspection=introspection)
 
     def prepare(self, text: str, name: str | None, variables: Mapping[str, Any]) -> Operation:
         """The operation to execute.
 
-        Raises `InvalidDocument`, or `RequestError` for an unknown or too expensive operation.
+        Raises `InvalidDocument`, or `RequestError` for an unknown or too expensive operation or too many variables.
         """
+        rules.check_variables(variables, self._max_values)
         document = self._documents.get(text)
         definition = document.operation(name)
         price = document.price(definition, variables)
