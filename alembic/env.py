@@ -8,8 +8,8 @@ import asyncio
 from typing import Any
 
 import sqlalchemy as sa
-
 from alembic import context
+
 from graphql_api import migrations
 from graphql_api.settings import Settings
 from graphql_api.tasks.models import TaskRow

@@ -177,7 +177,7 @@ def _token(options: argparse.Namespace) -> None:
 
     with ExitStack() as stack:
         try:
-            print(asyncio.run(make(_development_database(options.data, stack))))
+            print(asyncio.run(make(_development_database(options.data, stack, make=False))))
         except LookupError as error:
             raise ConfigurationError(error.args[0]) from None
 
@@ -210,7 +210,7 @@ def _dev(options: argparse.Namespace) -> None:
         os.environ.setdefault("BETTER_AUTH_SECRET", better_auth.COOKIE_SECRET)
         os.environ |= {"PORT": str(options.port), "WORKERS": str(options.workers)}
         _refuse_taken_port(Settings.from_environment(database_url="postgresql://nobody@localhost/none"))
-        os.environ["DATABASE_URL"] = _development_database(options.data, stack, own=True)
+        os.environ["DATABASE_URL"] = _development_database(options.data, stack, make=True)
         settings = Settings.from_environment()
         signed_in = asyncio.run(prepare(settings))
         address = f"http://{settings.host}:{settings.port}/graphql"
@@ -223,16 +223,19 @@ def _dev(options: argparse.Namespace) -> None:
         _listen(settings)
 
 
-def _development_database(data: Path, stack: ExitStack, *, own: bool = False) -> str:
-    """The URL of DATABASE_URL, else of the PostgreSQL in `data`; started for as long as the stack lasts if need be.
+def _development_database(data: Path, stack: ExitStack, *, make: bool) -> str:
+    """The URL of DATABASE_URL, else of the PostgreSQL in `data`, started for as long as the stack lasts if need be.
 
-    `own`: take over one that runs already, and stop it in the end.
+    `make`: it is ours then; make one where there is none, take over one that runs already, and stop it in the end.
     """
     from dotenv import dotenv_values
 
     from graphql_api.dev import postgres
 
-    given = os.environ.get("DATABASE_URL") or dotenv_values(".env").get("DATABASE_URL")
     folder = data / "postgres"
-    running: str | None = None if own else postgres.found_running(folder)
-    return given or running or stack.enter_context(postgres.running(folder))
+    if given := os.environ.get("DATABASE_URL") or dotenv_values(".env").get("DATABASE_URL"):
+        return given
+    if not make and not folder.exists():
+        raise ConfigurationError(f"There is no development database in {data}; `graphql-api dev` makes one.")
+    running = None if make else postgres.found_running(folder)
+    return running or stack.enter_context(postgres.running(folder))

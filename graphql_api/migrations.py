@@ -196,9 +196,8 @@ async def _run(command: Literal["upgrade", "downgrade"], connection: AsyncConnec
 
     Alembic keeps its context in module globals: one at a time in a process.
     """
-    from alembic.config import Config
-
     from alembic import command as commands
+    from alembic.config import Config
 
     logging.getLogger("alembic").setLevel(logging.WARNING)  # what it did is returned
     done: list[str] = []

@@ -1,5 +1,6 @@
 """The filter language, against the same words in Python."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -107,7 +108,7 @@ def part(name: str, given: Any, row: asyncpg.Record) -> bool:
         case "completed":
             return bool(row["completed"] == given)
         case "overdue":
-            return given == (row["due_date"] is not None and row["due_date"] < NOW and not row["completed"])
+            return bool(given) == (row["due_date"] is not None and row["due_date"] < NOW and not row["completed"])
         case "status":
             return compare(given, row["status"].upper(), str)
         case "priority":
@@ -131,7 +132,7 @@ def moment(text: str) -> datetime:
 
 
 def compare(comparator: dict[str, Any], value: Any, read: Any) -> bool:
-    tests = {
+    tests: dict[str, Callable[[Any], bool]] = {
         "eq": lambda wanted: value == read(wanted),
         "neq": lambda wanted: value != read(wanted),
         "in": lambda wanted: value in map(read, wanted),

@@ -20,7 +20,7 @@ def test_every_way_in_is_tried_below() -> None:
     for name, fields in WAYS_IN.items():
         graphql_type = schema.type_map[name]
         plain = {"id", "user", "name", "email", "emailVerified", "image", "createdAt"} if name == "Viewer" else set()
-        assert set(getattr(graphql_type, "fields")) - plain == fields
+        assert set(graphql_type.fields) - plain == fields
 
 
 @pytest.fixture

@@ -4,9 +4,8 @@ Revision 0001, after nothing. The models repeat the table as it is today; this f
 """
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
-
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None

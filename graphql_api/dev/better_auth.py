@@ -110,12 +110,10 @@ async def token(connection: asyncpg.Connection, email: str, origin: str) -> str:
     if user is None:
         raise LookupError(f"There is no user with the email {email}.")
     key = await connection.fetchrow('SELECT id, "privateKey" FROM jwks ORDER BY "createdAt" DESC LIMIT 1')
-    try:
-        private = jwt.PyJWK(json.loads(key["privateKey"]), algorithm="EdDSA") if key else None
-    except (ValueError, TypeError, jwt.PyJWTError):
-        private = None
-    if key is None or private is None:
-        raise LookupError("The keys of this database are Better Auth's own and encrypted: fetch a token from it.")
+    jwk = json.loads(key["privateKey"]) if key else None
+    if not isinstance(jwk, dict):  # Better Auth's own are a text, encrypted with its secret
+        raise LookupError("This database has no key that this command could sign with: fetch a token from Better Auth.")
+    private = jwt.PyJWK(jwk, algorithm="EdDSA")
     now = int(time.time())
     claims = {
         "id": user["id"],

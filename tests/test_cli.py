@@ -1,0 +1,204 @@
+"""The commands, as people start them."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import jwt
+import psutil
+import pytest
+
+from graphql_api import cli
+from graphql_api.schema import sdl
+from tests.conftest import execute, fast_folder
+
+COMMAND = str(Path(sys.executable).parent / "graphql-api")
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """This machine's environment without settings of a server."""
+    ours = ("DATABASE_URL", "AUTH_URL", "BETTER_AUTH_SECRET", "CI")
+    return {name: value for name, value in os.environ.items() if name not in ours} | variables
+
+
+def run(*arguments: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [COMMAND, *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environment(**variables), capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def started(*arguments: str, folder: Path, port: int, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """A server process that answers; killed at the end if it still runs."""
+    with (folder / "output").open("w") as output:
+        process = subprocess.Popen(
+            [COMMAND, *arguments, "--port", str(port)],
+            cwd=folder,
+            env=environment(**variables),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/health/live").raise_for_status()
+                break
+            except httpx.HTTPError:
+                assert process.poll() is None, (folder / "output").read_text()
+                assert time.monotonic() < deadline, (folder / "output").read_text()
+                time.sleep(0.1)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def development() -> Iterator[Path]:
+    """A folder to run `dev` in; a database that is left running there is stopped.
+
+    Not pytest's `tmp_path`: every run of pytest closes that to other users, and root's PostgreSQL is another user.
+    """
+    with tempfile.TemporaryDirectory(dir=fast_folder(), ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        yield folder
+        for process in postgres_processes(folder):
+            process.terminate()
+        psutil.wait_procs(postgres_processes(folder), timeout=10)
+
+
+def postgres_processes(folder: Path) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if str(folder) in " ".join(_command_line(process))]
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline() if process.name() == "postgres" else []
+    except psutil.NoSuchProcess:
+        return []
+
+
+def test_dev_serves_sample_data_to_a_person_who_pastes(development: Path) -> None:
+    port = free_port()
+    with started("dev", folder=development, port=port) as process:
+        output = (development / "output").read_text()
+        [line] = [line for line in output.splitlines() if line.startswith("curl ")]
+        answer = subprocess.run(line, shell=True, capture_output=True, text=True, check=True).stdout
+        assert '"name":"John Doe"' in answer
+        assert "Buy groceries" in answer
+
+        [address] = re.findall(r"GraphiQL +(\S+)", output)
+        with httpx.Client() as browser:  # it keeps cookies, as a browser does
+            page = browser.get(address, headers={"Accept": "text/html"})
+            [query] = re.findall(r"const query = `(.*?)`;", page.text, re.DOTALL)
+            result = browser.post(address, json={"query": query}, headers={"Origin": f"http://127.0.0.1:{port}"}).json()
+        assert result["data"]["viewer"]["name"] == "John Doe"
+        assert result["data"]["viewer"]["tasks"]["totalCount"] == 2
+
+        token = run("token", "--user", "jane@example.com", folder=development).stdout.strip()
+        body = {"query": "{ viewer { name } }"}
+        jane = httpx.post(address, json=body, headers={"Authorization": f"Bearer {token}"}).json()
+        assert jane == {"data": {"viewer": {"name": "Jane Smith"}}}
+        assert jwt.get_unverified_header(token).keys() == {"alg", "kid"}
+
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=20)
+    assert postgres_processes(development) == []
+
+
+def test_dev_starts_again_after_it_was_killed(development: Path) -> None:
+    port = free_port()
+    with started("dev", folder=development, port=port) as process:
+        process.kill()
+        process.wait()
+    assert postgres_processes(development) != []
+    with started("dev", folder=development, port=port) as process:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
+    assert postgres_processes(development) == []
+
+
+async def test_serve_and_migrate_work_on_a_database_of_ones_own(empty_database: str, tmp_path: Path) -> None:
+    settings = {"DATABASE_URL": empty_database, "BETTER_AUTH_SECRET": "secret"}
+    refused = run("serve", folder=tmp_path, **settings)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "graphql-api: The database is not migrated yet. Run `graphql-api migrate`.\n"
+    migrated = run("migrate", folder=tmp_path, **settings)
+    assert migrated.returncode == 0, migrated.stderr
+    port = free_port()
+    with started("serve", folder=tmp_path, port=port, **settings) as process:
+        assert httpx.get(f"http://127.0.0.1:{port}/health/ready").json() == {"status": "ready"}
+        taken = run("serve", "--port", str(port), folder=tmp_path, **settings)
+        assert taken.returncode == 1
+        assert f"127.0.0.1:{port}" in taken.stderr
+        assert "--port" in taken.stderr
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
+    back = run("migrate", "--down", "base", folder=tmp_path, **settings)
+    assert back.returncode == 0, back.stderr
+
+
+async def test_two_workers_serve_from_one_port(database_url: str, tmp_path: Path) -> None:
+    port = free_port()
+    settings = {"DATABASE_URL": database_url, "BETTER_AUTH_SECRET": "secret"}
+    with started("serve", "--workers", "2", folder=tmp_path, port=port, **settings) as process:
+        answers = [httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code for _ in range(4)]
+        assert answers == [200] * 4
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
+
+
+def test_a_token_needs_a_user(development: Path) -> None:
+    missing = run("token", "--user", "nobody@example.com", "--data", "nowhere", folder=development)
+    assert missing.returncode == 1
+    assert missing.stderr.startswith("graphql-api: ")
+    assert "Traceback" not in missing.stderr
+
+
+async def test_a_token_is_refused_where_keys_are_better_auths_own(database_url: str, tmp_path: Path) -> None:
+    await execute(
+        database_url,
+        """INSERT INTO "user" (id, name, email, "emailVerified") VALUES ('1', 'Ada', 'ada@example.com', true)""",
+        """INSERT INTO jwks (id, "publicKey", "privateKey", "createdAt") VALUES ('k', '{}', '"c0ffee"', now())""",
+    )
+    refused = await asyncio.to_thread(
+        run, "token", "--user", "ada@example.com", folder=tmp_path, DATABASE_URL=database_url
+    )
+    assert refused.returncode == 1
+    assert "fetch a token from Better Auth" in refused.stderr
+
+
+def test_export_schema_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["export-schema"])
+    assert capsys.readouterr().out == sdl()
+
+
+@pytest.mark.parametrize("command", ["dev", "serve", "migrate", "export-schema", "token"])
+def test_help_explains_a_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit:
+        cli.main([command, "--help"])
+    assert exit.value.code == 0
+    text = capsys.readouterr().out
+    assert f"usage: graphql-api {command}" in text
+    assert "." in text
