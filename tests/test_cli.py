@@ -74,6 +74,10 @@ def started(*arguments: str, folder: Path, port: int, **variables: str) -> Itera
         process.wait()
 
 
+def ready(port: int) -> httpx.Response:
+    return httpx.get(f"http://127.0.0.1:{port}/health/ready")
+
+
 @pytest.fixture
 def development() -> Iterator[Path]:
     """A folder to run `dev` in; a database that is left running there is stopped.
@@ -148,7 +152,7 @@ async def test_serve_and_migrate_work_on_a_database_of_ones_own(empty_database: 
     assert migrated.returncode == 0, migrated.stderr
     port = free_port()
     with started("serve", folder=tmp_path, port=port, **settings) as process:
-        assert httpx.get(f"http://127.0.0.1:{port}/health/ready").json() == {"status": "ready"}
+        assert ready(port).json() == {"status": "ready"}
         taken = run("serve", "--port", str(port), folder=tmp_path, **settings)
         assert taken.returncode == 1
         assert f"127.0.0.1:{port}" in taken.stderr
@@ -163,7 +167,7 @@ async def test_two_workers_serve_from_one_port(database_url: str, tmp_path: Path
     port = free_port()
     settings = {"DATABASE_URL": database_url, "BETTER_AUTH_SECRET": "secret"}
     with started("serve", "--workers", "2", folder=tmp_path, port=port, **settings) as process:
-        answers = [httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code for _ in range(4)]
+        answers = [ready(port).status_code for _ in range(4)]
         assert answers == [200] * 4
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=20)

@@ -12,8 +12,8 @@ from graphql_api.relay.ids import GlobalID
 from tests.client import Api
 from tests.issuer import Person
 
-WALK = """query Walk($first: Int, $after: String, $last: Int, $before: String, $orderBy: [TaskOrder!], $filter: TaskFilter) {
-  viewer { tasks(first: $first, after: $after, last: $last, before: $before, orderBy: $orderBy, filter: $filter) {
+WALK = """query Walk($first: Int, $after: String, $last: Int, $before: String, $orderBy: [TaskOrder!]) {
+  viewer { tasks(first: $first, after: $after, last: $last, before: $before, orderBy: $orderBy) {
     totalCount edges { cursor node { id } } pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
   } }
 }"""

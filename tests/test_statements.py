@@ -1,17 +1,23 @@
 """How many statements an operation costs: never more for more rows."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from graphql_api import database
 from tests.client import CREATE, DELETE, TASK_FIELDS, TOGGLE, UPDATE, Api
 from tests.issuer import Person
 
-PAGE = f"""query($first: Int) {{ viewer {{
-    name user {{ name }}
-    tasks(first: $first) {{ totalCount edges {{ cursor node {{ ...Everything }} }} nodes {{ ...Everything }} pageInfo {{ hasNextPage }} }}
-}} }} {TASK_FIELDS}"""
+PAGE = f"""query($first: Int) {{
+  viewer {{
+    name
+    user {{ name }}
+    tasks(first: $first) {{
+      totalCount
+      edges {{ cursor node {{ ...Everything }} }}
+      nodes {{ ...Everything }}
+      pageInfo {{ hasNextPage }}
+    }}
+  }}
+}} {TASK_FIELDS}"""
 
 
 class Statements(list[str]):
@@ -19,7 +25,7 @@ class Statements(list[str]):
 
 
 @pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[Statements]:
+def statements(monkeypatch: pytest.MonkeyPatch) -> Statements:
     """Every statement that the server carries out, besides the setting of the user before it."""
     seen = Statements()
     fetch = database.Database._fetch
@@ -29,7 +35,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[Statements]:
         return await fetch(self, sql, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(database.Database, "_fetch", counting)
-    yield seen
+    return seen
 
 
 async def test_a_page_of_100_costs_what_a_page_of_1_does(

@@ -111,7 +111,7 @@ async def token(connection: asyncpg.Connection, email: str, origin: str) -> str:
         raise LookupError(f"There is no user with the email {email}.")
     key = await connection.fetchrow('SELECT id, "privateKey" FROM jwks ORDER BY "createdAt" DESC LIMIT 1')
     jwk = json.loads(key["privateKey"]) if key else None
-    if not isinstance(jwk, dict):  # Better Auth's own are a text, encrypted with its secret
+    if key is None or not isinstance(jwk, dict):  # Better Auth's own are a text, encrypted with its secret
         raise LookupError("This database has no key that this command could sign with: fetch a token from Better Auth.")
     private = jwt.PyJWK(jwk, algorithm="EdDSA")
     now = int(time.time())
