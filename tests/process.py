@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tests.issuer import ORIGIN, SECRET
 
-LISTENING = re.compile(r"running on (http://127\.0\.0\.1:\d+)")
+ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 
 
 @dataclass
@@ -18,8 +18,25 @@ class Server:
     """A running `graphql-api serve`; `log` grows with every line that it writes."""
 
     process: asyncio.subprocess.Process
-    address: str = ""
     log: list[str] = field(default_factory=list)
+    _news: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def read_log(self) -> None:
+        """Follow what it writes until it ends."""
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            async with self._news:
+                self.log.append(line.decode())
+                self._news.notify_all()
+
+    async def wrote(self, words: str) -> None:
+        """Wait for a line that has these words."""
+        async with self._news:
+            await self._news.wait_for(lambda: any(words in line for line in self.log))
+
+    @property
+    def address(self) -> str:
+        return next(found[0] for line in self.log if (found := ADDRESS.search(line)))
 
     @property
     def port(self) -> int:
@@ -53,24 +70,14 @@ async def start(database_url: str, **changes: str) -> asyncio.subprocess.Process
 async def running(database_url: str, **changes: str) -> AsyncIterator[Server]:
     """A server that listens; ended with the block if it has not ended before."""
     server = Server(await start(database_url, **changes))
-    assert server.process.stderr is not None
-    lines = server.process.stderr
-    while not server.address:
-        line = (await lines.readline()).decode()
-        assert line, f"the server ended: {''.join(server.log)}"
-        server.log.append(line)
-        if found := LISTENING.search(line):
-            server.address = found[1]
-
-    async def keep_log() -> None:
-        async for line in lines:
-            server.log.append(line.decode())
-
-    logging = asyncio.create_task(keep_log())
+    reading = asyncio.create_task(server.read_log())
+    listening = asyncio.create_task(server.wrote("Uvicorn running on"))
+    await asyncio.wait([reading, listening], return_when=asyncio.FIRST_COMPLETED)
+    assert listening.done(), f"the server ended: {''.join(server.log)}"
     try:
         yield server
     finally:
         if server.process.returncode is None:
             server.process.terminate()
         await server.process.wait()
-        await logging
+        await reading
