@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
+import psutil
 import pytest
 
 from graphql_api import migrations
@@ -17,6 +18,7 @@ from graphql_api.dev import better_auth, postgres
 from graphql_api.settings import Settings
 from tests.client import Api, serving, settings
 from tests.issuer import Issuer, Person
+from tests.processes import postgres_processes
 
 SERVER = "TEST_POSTGRES_URL"
 FAST = ("fsync = off", "synchronous_commit = off", "full_page_writes = off")
@@ -122,3 +124,17 @@ async def ada(api: Api) -> Person:
 @pytest.fixture
 async def bob(api: Api) -> Person:
     return await api.sign_up("Bob")
+
+
+@pytest.fixture
+def development() -> Iterator[Path]:
+    """A folder to run `dev` in; a database that is left running there is stopped.
+
+    Not pytest's `tmp_path`: every run of pytest closes that to other users, and root's PostgreSQL is another user.
+    """
+    with tempfile.TemporaryDirectory(dir=fast_folder(), ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        yield folder
+        for process in postgres_processes(folder):
+            process.terminate()
+        psutil.wait_procs(postgres_processes(folder), timeout=10)

@@ -1,0 +1,1 @@
+"""Figures, made on request and never part of the suite: `python -m tests.benchmarks.<name>`."""
