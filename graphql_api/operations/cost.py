@@ -125,7 +125,7 @@ def _size(value: Any) -> int:
     if isinstance(value, list | tuple):
         return len(value)
     # 50.0 counts as an Int in JSON
-    return max(0, min(int(value), PAGE_MAX)) if isinstance(value, int | float) else 0
+    return int(max(0, min(value, PAGE_MAX))) if isinstance(value, int | float) else 0
 
 
 def _literal(node: ValueNode | None) -> Any:

@@ -1,0 +1,317 @@
+"""What may be executed, and at what price: documents, cost, rules."""
+
+from typing import Any
+
+import pytest
+from graphql import FragmentDefinitionNode, OperationDefinitionNode, get_introspection_query, parse
+
+from graphql_api import schema
+from graphql_api.errors import Code, RequestError
+from graphql_api.operations import cost, documents, rules
+from graphql_api.operations.documents import Documents, InvalidDocument
+from graphql_api.operations.engine import Engine
+from graphql_api.relay.connections import PAGE_DEFAULT
+from tests.client import CREATE, Api
+
+PAGE = PAGE_DEFAULT
+
+EVERY_OPTION = get_introspection_query(
+    specified_by_url=True,
+    directive_is_repeatable=True,
+    schema_description=True,
+    input_value_deprecation=True,
+    one_of=True,
+)
+
+
+def engine(**limits: int) -> Engine:
+    return Engine(schema.build(), introspection=True, **{"max_tokens": 5_000, "max_cost": 20_000, **limits})
+
+
+def known(*, introspection: bool = True) -> Documents:
+    return Documents(schema.build(), max_tokens=5_000, introspection=introspection)
+
+
+def price(query: str, **variables: Any) -> int:
+    operation = engine(max_cost=10**30).prepare(query, None, variables)
+    return operation.document.price(operation.definition, variables)
+
+
+def refused(query: str, **variables: Any) -> Code:
+    """The code with which the operation is refused before it runs."""
+    try:
+        engine().prepare(query, None, variables)
+    except RequestError as error:
+        return error.code
+    except InvalidDocument as invalid:
+        [code] = {Code((error.extensions or {})["code"]) for error in invalid.errors}
+        return code
+    raise AssertionError("it was not refused")
+
+
+# ---------------------------------------------------------------- documents
+
+
+def test_a_document_is_read_once() -> None:
+    documents = known()
+    assert documents.get("{ viewer { id } }") is documents.get("{ viewer { id } }")
+
+
+def test_the_document_asked_for_longest_ago_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "REMEMBERED", 2)
+    remembering = known()
+    first, second, third = ("{ a: __typename }", "{ b: __typename }", "{ c: __typename }")
+    kept, forgotten = remembering.get(first), remembering.get(second)
+    remembering.get(first)
+    remembering.get(third)
+    assert remembering.get(first) is kept
+    assert remembering.get(second) is not forgotten
+
+
+def test_a_long_document_is_not_remembered() -> None:
+    documents, long = known(), "{ __typename } #" + "." * 20_000
+    assert documents.get(long) is not documents.get(long)
+
+
+def test_an_invalid_document_is_not_remembered() -> None:
+    documents = known()
+    for _ in range(2):
+        with pytest.raises(InvalidDocument):
+            documents.get("{ nothing }")
+
+
+def test_prices_are_remembered_by_the_size_of_variables_alone() -> None:
+    document = known().get(
+        "query ($first: Int, $filter: TaskFilter) { viewer { tasks(first: $first, filter: $filter) { totalCount } } }"
+    )
+    [operation] = [node for node in document.node.definitions if isinstance(node, OperationDefinitionNode)]
+    for words in ("milk", "bread" * 1000):
+        document.price(operation, {"first": 7, "filter": {"search": words}})
+    assert len(document._prices) == 1
+
+
+def test_remembered_prices_are_bounded() -> None:
+    document = known().get("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }")
+    [operation] = [node for node in document.node.definitions if isinstance(node, OperationDefinitionNode)]
+    for number in range(1000):
+        document.price(operation, {"ids": ["a"] * number})
+    assert len(document._prices) <= documents.PRICES_REMEMBERED
+
+
+@pytest.mark.parametrize("query", [get_introspection_query(descriptions=False), EVERY_OPTION])
+async def test_tools_may_ask_for_the_whole_schema(api: Api, query: str) -> None:
+    data = await api.data(None, query)
+    assert {"Task", "Viewer"} <= {type["name"] for type in data["__schema"]["types"]}
+
+
+def test_introspection_can_be_refused() -> None:
+    for query in (EVERY_OPTION, '{ __type(name: "Task") { name } }'):
+        with pytest.raises(InvalidDocument, match="introspection"):
+            known(introspection=False).get(query)
+    assert known(introspection=False).get("{ __typename viewer { __typename } }")
+
+
+# ---------------------------------------------------------------- cost
+
+TASKS = "query ($n: Int) { viewer { tasks(first: $n) { nodes { id owner { id } } } } }"
+
+PRICES = {
+    "{ __typename }": 0,
+    "{ viewer { id name } }": 1,
+    "{ viewer { user { name } } }": 2,
+    "{ viewer { tasks { totalCount } } }": 2 + 100,
+    "{ viewer { tasks { pageInfo { hasNextPage } } } }": 3,
+    "{ viewer { tasks { nodes { id } } } }": 2 + PAGE,
+    "{ viewer { tasks(first: 3) { nodes { id } } } }": 2 + 3,
+    "{ viewer { tasks(last: 4) { nodes { id } } } }": 2 + 4,
+    "{ viewer { tasks(first: null) { nodes { id } } } }": 2 + PAGE,
+    "{ viewer { tasks(first: 1000) { nodes { id } } } }": 2 + 100,
+    "{ viewer { tasks(first: -5) { nodes { id } } } }": 2 + PAGE,
+    "{ viewer { tasks(first: 5) { nodes { owner { id } assignee { id } } } } }": 2 + 5 * 3,
+    "{ viewer { tasks(first: 5) { edges { cursor node { id } } } } }": 2 + 5 * 2,
+    "{ viewer { a: tasks(first: 5) { nodes { id } } b: tasks(first: 6) { nodes { id } } } }": 1 + 6 + 7,
+    "{ viewer { tasks(first: 5) { ...F } } } fragment F on TaskConnection { nodes { id } }": 2 + 5,
+    "{ viewer { tasks(first: 5) { ... { nodes { id } } ... on TaskConnection { nodes { id } } } } }": 2 + 5 + 5,
+    "{ viewer { a: tasks(first: 5) { ...F } b: tasks(first: 7) { ...F } } } "
+    "fragment F on TaskConnection { nodes { id } }": 1 + 6 + 8,
+    "query ($n: Int = 7) { viewer { ...F } } fragment F on Viewer { tasks(first: $n) { nodes { id } } }": 2 + 7,
+    '{ nodes(ids: ["a", "b", "c"]) { id } }': 3,
+    '{ nodes(ids: "a") { id } }': 1,
+    "{ nodes(ids: []) { id } }": 1,
+    'query ($ids: [ID!]! = ["a", "b"]) { nodes(ids: $ids) { id ... on Task { owner { id } } } }': 2 * 2,
+    'mutation { toggleTask(input: { id: "a" }) { task { id } errors { code } } }': 1 + 2 + 10,
+    "mutation { ...F } fragment F on Mutation "
+    '{ a: deleteTask(input: { id: "a" }) { task { id } } b: deleteTask(input: { id: "b" }) { task { id } } }': 2 * 12,
+}  # fmt: skip
+"""By document, without variables."""
+
+
+@pytest.mark.parametrize("query", PRICES)
+def test_an_operation_costs_what_it_could_read(query: str) -> None:
+    assert price(query) == PRICES[query]
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [(1, 1), (50, 50), (50.0, 50), (100, 100), (101, 100), (2**31, 100), (0, PAGE), (-1, PAGE), (None, PAGE)],
+)
+def test_a_page_costs_what_its_variable_asks_for(value: object, size: int) -> None:
+    assert price(TASKS, n=value) == 2 + size * 2
+
+
+@pytest.mark.parametrize("value", ["x", "9" * 1000, [], ["x"], {}, {"a": 1}, True, 1e300, float("inf"), 0.5])
+def test_a_variable_of_a_wrong_type_has_some_price(value: object) -> None:
+    assert 2 < price(TASKS, n=value) <= 2 + 100 * 2
+
+
+@pytest.mark.parametrize(("value", "size"), [(["a"] * 30, 30), ("a", 1), (None, 1), (7, 7), ({}, 1)])
+def test_a_list_of_ids_costs_as_many_as_it_has(value: object, size: int) -> None:
+    assert price("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=value) == size
+
+
+def test_a_value_takes_the_place_of_a_default() -> None:
+    query = TASKS.replace("$n: Int", "$n: Int = 100")
+    assert price(query) == 2 + 100 * 2
+    assert price(query, n=3) == 2 + 3 * 2
+    assert price(query, n=None) == 2 + PAGE * 2
+
+
+def test_each_operation_has_its_own_price() -> None:
+    document = known().get("query A { viewer { id } } query B { viewer { user { id } } }")
+    assert [document.price(document.operation(name), {}) for name in "AB"] == [1, 2]
+
+
+def test_an_operation_above_the_limit_is_refused_with_its_price() -> None:
+    query = "{ viewer { tasks { nodes { id } } } }"
+    engine(max_cost=22).prepare(query, None, {})
+    with pytest.raises(RequestError, match=r"could read 22 objects; at most 21 are allowed") as refusal:
+        engine(max_cost=21).prepare(query, None, {})
+    assert refusal.value.code is Code.COST_LIMIT_EXCEEDED
+
+
+def test_the_schema_costs_a_part_of_the_limit() -> None:
+    assert 1 < price(EVERY_OPTION) < 15_000
+
+
+def test_the_schema_asked_for_many_times_over_is_refused() -> None:
+    fields = " ".join(f"a{number}: fields {{ ...F }}" for number in range(20))
+    arguments = " ".join(f"b{number}: args {{ name }}" for number in range(20))
+    query = f"{{ __schema {{ types {{ {fields} }} }} }} fragment F on __Field {{ {arguments} }}"
+    assert refused(query) is Code.COST_LIMIT_EXCEEDED
+
+
+def chain(length: int) -> str:
+    """Fragments that each spread the next one twice: 2 to the power of `length` objects."""
+    links = [f"fragment F{n} on Viewer {{ a{n}: user {{ id }} ...F{n + 1} ...F{n + 1} }}" for n in range(length)]
+    return "\n".join(["{ viewer { ...F0 } }", *links, f"fragment F{length} on Viewer {{ user {{ id }} }}"])
+
+
+def test_a_fragment_is_priced_once_however_often_it_is_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    visited: list[str] = []
+    price_field = cost.Price._field
+    monkeypatch.setattr(
+        cost.Price,
+        "_field",
+        lambda self, field, *rest: visited.append(field.name.value) or price_field(self, field, *rest),
+    )
+    assert price(chain(40)) > 2**40
+    assert len(visited) == 1 + 41 * 2
+
+
+def test_an_exponential_chain_of_fragments_is_refused() -> None:
+    assert refused(chain(40)) is Code.COST_LIMIT_EXCEEDED
+
+
+# ---------------------------------------------------------------- rules
+
+
+def many(number: int, text: str) -> str:
+    """The text so many times, each with its number in the place of `#`."""
+    return " ".join(text.replace("#", str(n)) for n in range(number))
+
+
+def block(name: str, inner: str) -> str:
+    return f"{name} {{ {inner} }}"
+
+
+USERS = many(5, "a#: user { id }")
+
+SLOW = {
+    "repeated fields": block("", many(400, "viewer { id }")),
+    "repeated fields in one another": block(
+        "", many(10, block("viewer", many(10, block("tasks", many(10, "nodes { id }")))))
+    ),
+    "repeated fields in inline fragments": block("", many(400, "... { viewer { id } }")),
+    "repeated aliases": block("{ viewer", many(600, "a: id")) + " }",
+    "wide repeated fields": block("{ viewer", many(50, block("tasks { nodes", many(28, "a#: id")) + " }")) + " }",
+    "many fragments with the same fields": block("{ viewer", many(100, "...F#"))
+    + " }"
+    + "".join(block(f"fragment F{n} on Viewer", USERS) for n in range(100)),
+}
+"""Documents within the limit of tokens that graphql-core would compare for a third of a second or more."""
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_a_document_that_is_slow_to_validate_is_refused(name: str) -> None:
+    assert refused(SLOW[name]) is Code.GRAPHQL_VALIDATION_FAILED
+    with pytest.raises(RequestError, match="too many to compare"):
+        rules.check(parse(SLOW[name], max_tokens=5_000))
+
+
+def test_a_large_document_of_an_application_is_accepted() -> None:
+    fragments = many(80, "fragment F# on Task { id title status owner { id name } }")
+    query = f"{{ viewer {{ tasks {{ nodes {{ {many(80, '...F#')} }} }} }} }} {fragments}"
+    engine().prepare(query, None, {})
+
+
+def test_many_different_fields_are_accepted() -> None:
+    engine().prepare(block("{ viewer", many(1600, "a#: id")) + " }", None, {})
+
+
+def test_more_tokens_than_the_limit_are_refused() -> None:
+    engine(max_tokens=100).prepare(block("", many(97, "__typename")), None, {})
+    with pytest.raises(InvalidDocument, match="more than 100 tokens"):
+        engine(max_tokens=100).prepare(block("", many(98, "__typename")), None, {})
+
+
+def test_more_values_than_the_limit_are_refused() -> None:
+    engine(max_tokens=100).prepare("{ __typename }", None, {"a": [1] * 99})
+    for variables in ({"a": [1] * 100}, {"a": [[[{}] * 50] * 2]}, {f"a{n}": 1 for n in range(101)}):
+        with pytest.raises(RequestError, match="more than 100 values") as refusal:
+            engine(max_tokens=100).prepare("{ __typename }", None, variables)
+        assert refusal.value.code is Code.BAD_USER_INPUT
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ viewer { ...A } } fragment A on Viewer { ...A }",
+        "{ viewer { ...A } } fragment A on Viewer { ...B } fragment B on Viewer { ...A }",
+        "{ viewer { user { ...A } } } fragment A on User { id ... on User { ...A } }",
+    ],
+)
+def test_a_fragment_inside_itself_is_refused(query: str) -> None:
+    assert refused(query) is Code.GRAPHQL_VALIDATION_FAILED
+
+
+def test_a_document_that_is_too_deep_is_refused() -> None:
+    def nested(depth: int) -> str:
+        return "{ viewer { " + "... { " * depth + "id" + " }" * depth + " } }"
+
+    engine().prepare(nested(190), None, {})
+    for depth in (210, 1_200):
+        assert refused(nested(depth)) is Code.GRAPHQL_PARSE_FAILED
+
+
+async def test_a_long_chain_of_fragments_is_answered(api: Api) -> None:
+    links = [f"fragment F{n} on Viewer {{ ...F{n + 1} }}" for n in range(600)]
+    response = await api.post(" ".join(["{ viewer { ...F0 } }", *links, "fragment F600 on Viewer { id }"]))
+    assert response.json() == {"data": {"viewer": None}} or [
+        error["extensions"]["code"] for error in response.json()["errors"]
+    ] == ["GRAPHQL_VALIDATION_FAILED"]
+
+
+def test_the_documents_of_the_tests_pass() -> None:
+    definitions = parse(CREATE).definitions
+    assert any(isinstance(node, FragmentDefinitionNode) for node in definitions)
+    engine().prepare(CREATE, "Create", {"input": {"title": "Any"}})
