@@ -43,7 +43,10 @@ LOST = (
 """What a connection raises that cannot be had, or broke: the statement itself may be fine."""
 
 BECOME = "SELECT set_config('app.user_id', $1, false)"
-BECOME_LOCALLY = f"SELECT set_config('role', '{ROLE}', true), set_config('app.user_id', $1, true)"
+BECOME_LOCALLY = (
+    f"SELECT set_config('role', '{ROLE}', true), set_config('app.user_id', $1, true), "
+    "set_config('statement_timeout', $2, true)"
+)
 
 T = TypeVar("T")
 
@@ -54,6 +57,7 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._local = settings.behind_transaction_pooler
+        self._statement_timeout = str(round(settings.statement_timeout_seconds * 1000))
         # asyncpg's pool lets a newcomer overtake those who wait; this semaphore is first come, first served.
         self._turns = asyncio.Semaphore(settings.pool_max)
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
@@ -71,7 +75,12 @@ class Database:
     async def read(self, statement: ClauseElement, *, user_id: str = NOBODY) -> list[asyncpg.Record]:
         """The rows of one SELECT as this user sees them. Tried again when the connection breaks."""
         sql, parameters = compiled(statement)
-        return await self._persist(lambda: self._fetch(sql, parameters, user_id))
+
+        async def attempt() -> list[asyncpg.Record]:
+            async with self._connection(user_id) as connection:
+                return await connection.fetch(sql, *parameters)
+
+        return await self._persist(attempt)
 
     async def write(self, statement: ClauseElement, *, user_id: str) -> list[asyncpg.Record]:
         """Carry out one statement, a transaction of its own, as this user; the rows that it returns.
@@ -79,18 +88,23 @@ class Database:
         Never tried again once it has been sent: it may have been carried out before the connection broke.
         """
         sql, parameters = compiled(statement)
-        try:
-            return await self._fetch(sql, parameters, user_id)
-        except LOST as error:
-            logger.warning("a write was interrupted: %r", error)
-            raise Unavailable from error
+
+        async def attempt() -> list[asyncpg.Record]:
+            async with self._connection(user_id) as connection:
+                try:
+                    return await connection.fetch(sql, *parameters)
+                except LOST as error:
+                    logger.warning("a write was interrupted: %r", error)
+                    raise Unavailable from error
+
+        return await self._persist(attempt)
 
     async def _open_pool(self) -> asyncpg.Pool[asyncpg.Record]:
         settings = self._settings
         server_settings = {"application_name": "graphql-api"}
         if not self._local:
             server_settings["role"] = ROLE
-            server_settings["statement_timeout"] = str(round(settings.statement_timeout_seconds * 1000))
+            server_settings["statement_timeout"] = self._statement_timeout
         return await asyncpg.create_pool(
             settings.database_url,
             min_size=settings.pool_min,
@@ -98,7 +112,6 @@ class Database:
             max_inactive_connection_lifetime=settings.pool_idle_seconds,
             max_queries=0x7FFFFFFF,
             timeout=settings.connect_timeout_seconds,
-            command_timeout=settings.statement_timeout_seconds,
             # a pooler in transaction mode hands the next transaction to another connection, which has not prepared it
             statement_cache_size=0 if self._local else 1000,
             server_settings=server_settings,
@@ -106,26 +119,23 @@ class Database:
             reset=_keep_as_it_is,
         )
 
-    async def _fetch(self, sql: str, parameters: list[Any], user_id: str) -> list[asyncpg.Record]:
-        async with self._connection() as connection:
+    @asynccontextmanager
+    async def _connection(self, user_id: str) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]:
+        """A connection for one short use that acts for this user; one that is too old is closed afterwards."""
+        assert self._pool is not None, "Database.start has not been called"
+        async with self._turns, self._pool.acquire() as connection:
             try:
                 if self._local:
                     async with connection.transaction():
-                        await connection.fetchrow(BECOME_LOCALLY, user_id)
-                        return await connection.fetch(sql, *parameters)
-                await connection.fetchrow(BECOME, user_id)
-                return await connection.fetch(sql, *parameters)
+                        await connection.fetchrow(BECOME_LOCALLY, user_id, self._statement_timeout)
+                        yield connection
+                else:
+                    await connection.fetchrow(BECOME, user_id)
+                    yield connection
             except asyncpg.QueryCanceledError as error:
                 seconds = self._settings.statement_timeout_seconds
                 message = f"The database needed more than {seconds:g} s. Ask for less at once."
                 raise RequestError(Code.TIMEOUT, message) from error
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]:
-        """A connection for one short use; one that is too old is closed afterwards, and the pool opens another."""
-        assert self._pool is not None, "Database.start has not been called"
-        async with self._turns, self._pool.acquire() as connection:
-            yield connection
             process = connection.get_server_pid()
             if monotonic() - self._opened_at[process] > self._settings.pool_recycle_seconds:
                 del self._opened_at[process]

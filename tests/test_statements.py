@@ -1,8 +1,10 @@
 """How many statements an operation costs: never more for more rows."""
 
 import pytest
+from sqlalchemy.sql.elements import ClauseElement
 
 from graphql_api import database
+from graphql_api.database import compiled
 from tests.client import CREATE, DELETE, TASK_FIELDS, TOGGLE, UPDATE, Api
 from tests.issuer import Person
 
@@ -28,13 +30,13 @@ class Statements(list[str]):
 def statements(monkeypatch: pytest.MonkeyPatch) -> Statements:
     """Every statement that the server carries out, besides the setting of the user before it."""
     seen = Statements()
-    fetch = database.Database._fetch
 
-    async def counting(self: database.Database, sql: str, *rest: object) -> object:
+    def counting(statement: ClauseElement) -> tuple[str, list[object]]:
+        sql, parameters = compiled(statement)
         seen.append(sql)
-        return await fetch(self, sql, *rest)  # type: ignore[arg-type]
+        return sql, parameters
 
-    monkeypatch.setattr(database.Database, "_fetch", counting)
+    monkeypatch.setattr(database, "compiled", counting)
     return seen
 
 
