@@ -1,5 +1,8 @@
 """For those who watch over the server: does it live, and can it answer?"""
 
+import logging
+
+import asyncpg
 import sqlalchemy as sa
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -8,12 +11,15 @@ from graphql_api import migrations
 from graphql_api.database import Database
 from graphql_api.errors import RequestError
 
+logger = logging.getLogger(__name__)
+
+HEADERS = {"Cache-Control": "no-store"}
 REVISION = sa.select(sa.column("version_num", sa.String)).select_from(sa.table("alembic_version"))
 
 
 async def live(_: Request) -> Response:
     """200 for as long as the process can answer at all; restart it when it cannot."""
-    return JSONResponse({"status": "live"})
+    return JSONResponse({"status": "live"}, headers=HEADERS)
 
 
 class Ready:
@@ -27,11 +33,15 @@ class Ready:
             rows = await self._database.read(REVISION)
         except RequestError as error:
             return _not_ready(error.message)
+        except asyncpg.PostgresError as error:
+            logger.error("the revision of the database cannot be read: %r", error)
+            return _not_ready("The revision of the database cannot be read.")
         revision = rows[0]["version_num"] if rows else None
         if revision != migrations.head():
             return _not_ready(f"The database is at revision {revision}; this version needs {migrations.head()}.")
-        return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "ready"}, headers=HEADERS)
 
 
 def _not_ready(reason: str) -> Response:
-    return JSONResponse({"status": "not ready", "reason": reason}, status_code=503, headers={"Retry-After": "5"})
+    content = {"status": "not ready", "reason": reason}
+    return JSONResponse(content, status_code=503, headers={**HEADERS, "Retry-After": "5"})

@@ -96,8 +96,10 @@ class Documents:
             errors = validate(self._schema, node, self._rules, max_errors=10)
         except RequestError as error:
             errors = [error]
-        except RecursionError:
-            errors = [GraphQLError("The fragments of the document lead too deep.")]
+        if errors and errors[0].message == "Validation aborted.":  # all that graphql-core says of its recursion limit
+            errors = [
+                GraphQLError("The fragments of the document lead too deep. Spread them less far into each other.")
+            ]
         if errors:
             raise InvalidDocument([_with_code(error, Code.GRAPHQL_VALIDATION_FAILED) for error in errors])
         return Document(self._schema, node)
