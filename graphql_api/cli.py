@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dotenv import load_dotenv
+
 from graphql_api.settings import ConfigurationError, Settings
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ SAMPLE = '{"query":"{ viewer { name tasks { nodes { title status dueDate } } } }
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; a configuration mistake ends it with one line for each variable at fault, and status 1."""
     options = _parser().parse_args(arguments)
+    load_dotenv(".env")
     try:
         options.run(options)
     except ConfigurationError as error:
@@ -228,12 +231,10 @@ def _development_database(data: Path, stack: ExitStack, *, make: bool) -> str:
 
     `make`: it is ours then; make one where there is none, take over one that runs already, and stop it in the end.
     """
-    from dotenv import dotenv_values
-
     from graphql_api.dev import postgres
 
     folder = data / "postgres"
-    if given := os.environ.get("DATABASE_URL") or dotenv_values(".env").get("DATABASE_URL"):
+    if given := os.environ.get("DATABASE_URL"):
         return given
     if not make and not folder.exists():
         raise ConfigurationError(f"There is no development database in {data}; `graphql-api dev` makes one.")

@@ -19,9 +19,9 @@ class ConfigurationError(Exception):
 
 
 class Settings(BaseSettings):
-    """Read from the environment and from `.env`; the name of a variable is the name of the field in capitals."""
+    """Read from the environment; the name of a variable is the name of the field in capitals."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     # ------------------------------------------------------------------ database
     database_url: str = Field(

@@ -1,11 +1,19 @@
 """Nobody reads or changes a task of another's, by any way into the graph."""
 
+import json
+from typing import Any
+from uuid import uuid4
+
 import pytest
 from graphql import GraphQLObjectType
+from sqlalchemy import Delete, Select, Update
+from sqlalchemy.sql import visitors
 
+from graphql_api import database
+from graphql_api.database import compiled
 from graphql_api.relay.ids import GlobalID
 from graphql_api.schema import build
-from tests.client import DELETE, TASK, TOGGLE, UPDATE, Api
+from tests.client import CREATE, DELETE, TASK, TOGGLE, UPDATE, Api
 from tests.issuer import Person
 
 WAYS_IN = {
@@ -26,18 +34,18 @@ def test_every_way_in_is_tried_below() -> None:
 
 
 @pytest.fixture
-async def secret(api: Api, bob: Person) -> dict[str, object]:
+async def secret(api: Api, bob: Person) -> dict[str, Any]:
     """A task that Ada has nothing to do with."""
     return await api.create(bob, "Bob's secret", description="secret words", dueDate="2020-01-01T00:00:00Z")
 
 
-async def test_reading_by_id(api: Api, ada: Person, secret: dict[str, object]) -> None:
+async def test_reading_by_id(api: Api, ada: Person, secret: dict[str, Any]) -> None:
     assert await api.data(ada, TASK, id=secret["id"]) == {"task": None}
     assert await api.data(ada, "query($id: ID!) { node(id: $id) { id } }", id=secret["id"]) == {"node": None}
     assert await api.data(ada, "query($id: ID!) { nodes(ids: [$id]) { id } }", id=secret["id"]) == {"nodes": [None]}
 
 
-async def test_listing(api: Api, ada: Person, bob: Person, secret: dict[str, object]) -> None:
+async def test_listing(api: Api, ada: Person, bob: Person, secret: dict[str, Any]) -> None:
     listing = """query($filter: TaskFilter) { viewer {
         tasks(filter: $filter) { totalCount nodes { id } edges { cursor } pageInfo { startCursor } }
         assignedTasks(filter: $filter) { totalCount nodes { id } edges { cursor } pageInfo { startCursor } }
@@ -68,7 +76,7 @@ async def test_a_cursor_of_anothers_list_shows_only_ones_own(api: Api, ada: Pers
 
 @pytest.mark.parametrize("mutation", [UPDATE, TOGGLE, DELETE])
 async def test_changing_looks_like_missing(
-    api: Api, ada: Person, bob: Person, secret: dict[str, object], mutation: str
+    api: Api, ada: Person, bob: Person, secret: dict[str, Any], mutation: str
 ) -> None:
     unknown = str(GlobalID("Task", "0190c2ae-7a4b-7c3d-9e1f-2a6b5c4d3e2f"))
     for values in ({}, {"ifVersion": 1}, {"ifVersion": 2}):
@@ -80,9 +88,54 @@ async def test_changing_looks_like_missing(
 
 
 async def test_assigning_does_not_open_the_other_tasks(
-    api: Api, ada: Person, bob: Person, secret: dict[str, object]
+    api: Api, ada: Person, bob: Person, secret: dict[str, Any]
 ) -> None:
     await api.create(bob, "shared", assigneeId=ada.global_id)
     assert await api.data(ada, TASK, id=secret["id"]) == {"task": None}
     data = await api.data(ada, "{ viewer { assignedTasks { nodes { title } } } }")
     assert data["viewer"]["assignedTasks"]["nodes"] == [{"title": "shared"}]
+
+
+FORGETFUL = """query Everything($id: ID!) {
+  task(id: $id) { id } node(id: $id) { id } nodes(ids: [$id]) { id }
+  viewer {
+    tasks(filter: {not: {title: {eq: "none"}}}) { totalCount nodes { id title } }
+    assignedTasks { totalCount nodes { id title } }
+    taskCounts { total }
+  }
+}"""
+
+
+async def test_a_statement_that_forgets_its_where_shows_and_changes_nothing_of_anothers(
+    api: Api, ada: Person, bob: Person, secret: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = await api.create(ada, "mine")
+    forgotten: list[str] = []
+
+    def without_where(statement: Any) -> tuple[str, list[Any]]:
+        if "tasks" not in str(statement):
+            return compiled(statement)
+        statement = visitors.replacement_traverse(statement, {}, lambda element, **_: None)  # a copy
+        for part in visitors.iterate(statement):
+            if isinstance(part, Select | Update | Delete):
+                part._where_criteria = ()
+        sql, parameters = compiled(statement)
+        assert "\nWHERE" not in sql
+        forgotten.append(type(statement).__name__)
+        return sql, parameters
+
+    monkeypatch.setattr(database, "compiled", without_where)
+    data = await api.data(ada, FORGETFUL, id=secret["id"])
+    assert secret["id"] not in json.dumps(data)
+    assert data["viewer"]["tasks"] == {"totalCount": 1, "nodes": [{"id": mine["id"], "title": "mine"}]}
+    assert data["viewer"]["taskCounts"] == {"total": 1}
+    for mutation, values in (
+        (UPDATE, {"id": secret["id"], "patch": {"title": "x"}}),
+        (TOGGLE, {"id": secret["id"]}),
+        (DELETE, {"id": secret["id"]}),
+        (CREATE, {"title": "x", "id": str(uuid4())}),
+    ):
+        assert secret["id"] not in json.dumps(await api.data(ada, mutation, input=values))
+    assert set(forgotten) == {"Select", "Update", "Delete", "Insert"}
+    monkeypatch.undo()
+    assert await api.data(bob, TASK, id=secret["id"]) == {"task": secret}

@@ -1,6 +1,7 @@
 """From the headers of a request to the Identity behind it, or to none."""
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable
 from hashlib import sha256
 
@@ -11,6 +12,7 @@ from graphql_api.auth.sessions import Sessions, cookie_value, unsign
 from graphql_api.auth.tables import Tables
 from graphql_api.auth.tokens import FetchedKeys, Keys, TableKeys, Tokens
 from graphql_api.database import Database
+from graphql_api.errors import Code, RequestError
 from graphql_api.settings import ConfigurationError, Settings
 
 REMEMBERED = 50_000
@@ -27,6 +29,7 @@ class Authenticator:
     def __init__(self, settings: Settings, database: Database, tables: Tables, client: httpx.AsyncClient) -> None:
         self._secrets = settings.secrets
         self._cookie_name = settings.cookie_name
+        self._cookie_origins = settings.cookie_origins
         self._raw_bearer = settings.accept_raw_bearer
         self._session_seconds = settings.session_cache_seconds
         self._sessions = Sessions(database, tables)
@@ -42,20 +45,31 @@ class Authenticator:
         """Who sends these raw headers; None when they carry no credential. At most one SELECT.
 
         A bearer token decides alone; only without one does the cookie count. Raises `BadCredential` when the one that
-        decides is bad.
+        decides is bad, and FORBIDDEN when a page of a foreign origin asks with the cookie.
         """
-        bearers, cookies = [], []
+        sent: dict[bytes, list[str]] = defaultdict(list)
         for name, value in headers:
-            if name == b"authorization" and value[:7].lower() == b"bearer ":
-                bearers.append(value[7:].decode("latin-1").strip())
-            elif name == b"cookie":
-                cookies.append(value.decode("latin-1"))
+            sent[name].append(value.decode("latin-1"))
+        authorizations = [value.partition(" ") for value in sent[b"authorization"]]
+        bearers = [token.strip() for scheme, _, token in authorizations if scheme.lower() == "bearer"]
         if len(bearers) > 1:
             raise BadCredential("The request has more than one bearer token.")
-        credential = bearers[0] if bearers else cookie_value(cookies, self._cookie_name)
-        if credential is None:
+        if bearers:
+            return await self._verified(bearers[0], is_bearer=True)
+        cookie = cookie_value(sent[b"cookie"], self._cookie_name)
+        if cookie is None:
             return None
-        return await self._verified(credential, is_bearer=bool(bearers))
+        self._refuse_foreign_pages(sent[b"origin"], sent[b"host"])
+        return await self._verified(cookie, is_bearer=False)
+
+    def _refuse_foreign_pages(self, origins: Iterable[str], hosts: Iterable[str]) -> None:
+        """A browser sends the cookie whichever page asks: `SameSite` does not stop those of sibling subdomains."""
+        own = {f"{scheme}://{host}" for host in hosts for scheme in ("http", "https")}  # TLS may end before us
+        for origin in origins:
+            if origin not in self._cookie_origins | own:
+                raise RequestError(
+                    Code.FORBIDDEN, f"Pages of {origin[:100]} may not use the session cookie; see TRUSTED_ORIGINS."
+                )
 
     async def _verified(self, credential: str, *, is_bearer: bool) -> Identity:
         digest = sha256(f"{is_bearer:d}{credential}".encode()).digest()
@@ -67,9 +81,10 @@ class Authenticator:
         else:
             identity, trusted_until = await self._from_session(credential, is_bearer=is_bearer)
         self._known.pop(digest, None)
-        if len(self._known) >= REMEMBERED:
-            del self._known[next(iter(self._known))]
-        self._known[digest] = identity, trusted_until
+        if trusted_until > time.time():
+            if len(self._known) >= REMEMBERED:
+                del self._known[next(iter(self._known))]
+            self._known[digest] = identity, trusted_until
         return identity
 
     async def _from_token(self, token: str) -> tuple[Identity, float]:

@@ -23,10 +23,11 @@ def cookie_value(headers: Sequence[str], name: str) -> str | None:
     """The value of the cookie with exactly this name in the raw `Cookie` headers; None when there is none.
 
     Starlette would take the last of two and not decode; Better Auth takes the first. Which one a browser sends first
-    can be arranged by a sibling subdomain, so two of one name are refused.
+    can be arranged by a sibling subdomain, so two of one name are refused. Only spaces and tabs surround a name: with
+    `strip()` a name after U+00A0 would count, and so slip past the browser's guard of the `__Secure-` prefix.
     """
-    pairs = (part.strip().partition("=") for header in headers for part in header.split(";"))
-    values = [value.strip().removeprefix('"').removesuffix('"') for key, _, value in pairs if key == name]
+    pairs = (part.strip(" \t").partition("=") for header in headers for part in header.split(";"))
+    values = [value.strip(" \t").removeprefix('"').removesuffix('"') for key, _, value in pairs if key == name]
     if len(values) > 1:
         raise BadCredential(f"The cookie {name} was sent {len(values)} times; only one can be the session.")
     return values[0] if values and values[0] else None

@@ -61,6 +61,11 @@ async def find(connection: asyncpg.Connection, settings: Settings) -> Tables:
 
     Raises `ConfigurationError` when a setting names a table or a column that is not there.
     """
+    fields = [f"{model}.{field}" for model in NAMES for field in REQUIRED[model] + OPTIONAL[model]]
+    if unknown := settings.auth_columns.keys() - set(fields):
+        raise ConfigurationError(
+            f"AUTH_COLUMNS names {', '.join(sorted(unknown))}, which is not read here; it may name {', '.join(fields)}"
+        )
     chosen = {
         "user": settings.auth_user_table,
         "session": settings.auth_session_table,
@@ -132,8 +137,8 @@ def _native(column_type: sa.types.TypeEngine[Any], ids: Iterable[str]) -> list[A
     if isinstance(column_type, sa.Uuid):
         return [UUID(id) for id in ids if _is_uuid(id)]
     if isinstance(column_type, sa.Integer):
-        digits = {sa.SmallInteger: 4, sa.BigInteger: 18}.get(type(column_type), 9)
-        return [int(id) for id in ids if re.fullmatch(rf"[1-9]\d{{0,{digits - 1}}}", id, re.ASCII)]
+        bits = {sa.SmallInteger: 15, sa.BigInteger: 63}.get(type(column_type), 31)
+        return [int(id) for id in ids if re.fullmatch(r"[1-9]\d{0,18}", id, re.ASCII) and int(id) < 2**bits]
     return list(ids)
 
 

@@ -85,18 +85,21 @@ class FetchedKeys:
         self._fetching = asyncio.Lock()
 
     async def find(self, kid: str) -> Key | None:
-        async with self._fetching:
-            now = time.monotonic()
-            wanted = self._keys is None or kid not in self._keys or now - self._fetched_at > KEYS_KEPT_SECONDS
-            if wanted and now - self._tried_at > REFETCH_SECONDS:
-                self._tried_at = now
-                await self._fetch()
+        if self._should_fetch(kid):
+            async with self._fetching:
+                if self._should_fetch(kid):  # else another request has fetched while this one waited
+                    await self._fetch()
         if self._keys is None:
             raise RequestError(
                 Code.SERVICE_UNAVAILABLE,
                 "The keys of the sign-in server cannot be fetched right now. Try again soon.",
             )
         return self._keys.get(kid)
+
+    def _should_fetch(self, kid: str) -> bool:
+        now = time.monotonic()
+        wanted = self._keys is None or kid not in self._keys or now - self._fetched_at > KEYS_KEPT_SECONDS
+        return wanted and now - self._tried_at > REFETCH_SECONDS
 
     async def _fetch(self) -> None:
         try:
@@ -106,6 +109,8 @@ class FetchedKeys:
             self._fetched_at = time.monotonic()
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
             logger.warning("no keys from %s: %r", self._url, error)
+        finally:
+            self._tried_at = time.monotonic()
 
 
 class Tokens:
@@ -138,16 +143,16 @@ class Tokens:
                 leeway=LEEWAY_SECONDS,
                 options={"require": ["exp", "iat", "sub", "iss", "aud"]},
             )
+            return _identity(claims)
         except jwt.ExpiredSignatureError:
             raise BadCredential("The token has expired; fetch a new one from Better Auth.") from None
         except jwt.InvalidIssuerError:
             raise BadCredential(f"The token is not from {self._issuer}.") from None
         except jwt.InvalidAudienceError:
             raise BadCredential(f"The token is not meant for {' or '.join(self._audience)}.") from None
-        except (jwt.PyJWTError, KeyError, ValueError, TypeError) as error:
+        except (jwt.PyJWTError, KeyError, ValueError, TypeError, OverflowError) as error:
             logger.debug("a token was refused: %r", error)
             raise BadCredential("The token is not a valid JWT of this application.") from None
-        return _identity(claims)
 
 
 def _algorithm(key: Key, header: Mapping[str, Any]) -> str:
