@@ -1,0 +1,298 @@
+"""A database that is not there, is not fit, or goes away while the server runs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+
+from graphql_api import migrations
+from graphql_api.database import Database
+from tests.client import Api, serving, settings
+from tests.conftest import execute
+from tests.issuer import Issuer, Person
+from tests.process import start
+
+COUNT = "{ viewer { taskCounts { total } } }"
+TITLES = "{ viewer { tasks { nodes { title } } } }"
+CREATE = 'mutation { createTask(input: { title: "Once" }) { task { title } errors { message } } }'
+UNAVAILABLE = "The database does not answer right now. Try again in a few seconds."
+BACKEND = sa.select(sa.func.pg_backend_pid())
+
+
+class Line:
+    """A TCP line to the database, which a test can cut."""
+
+    def __init__(self, database_url: str) -> None:
+        parts = urlsplit(database_url)
+        self._socket = Path(parse_qs(parts.query)["host"][0]) / ".s.PGSQL.5432"
+        self._database = parts.path
+        self._port = 0
+        self._listener: asyncio.Server | None = None
+        self._ends: set[asyncio.StreamWriter] = set()
+        self.connections = 0
+        """Made in all."""
+        self.cut_at: bytes | None = None
+        """Break the next connection on which the database answers this, instead of passing it on."""
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self._port}{self._database}"
+
+    async def mend(self) -> None:
+        self._listener = await asyncio.start_server(self._carry, "127.0.0.1", self._port)
+        self._port = self._listener.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        """Break every connection, and refuse new ones until it is mended."""
+        assert self._listener is not None
+        self._listener.close()
+        for end in self._ends:
+            end.transport.abort()
+
+    async def _carry(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        database, to_database = await asyncio.open_unix_connection(self._socket)
+        ends = {to_client, to_database}
+        self._ends |= ends
+        try:
+            await asyncio.gather(self._ask(client, to_database), self._answer(database, to_client))
+        except OSError:
+            pass
+        finally:
+            self._ends -= ends
+            for end in ends:
+                end.transport.abort()
+
+    async def _ask(self, client: asyncio.StreamReader, to_database: asyncio.StreamWriter) -> None:
+        while data := await client.read(65536):
+            to_database.write(data)
+        to_database.close()
+
+    async def _answer(self, database: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        while data := await database.read(65536):
+            if self.cut_at and self.cut_at in data:
+                self.cut_at = None
+                raise ConnectionAbortedError
+            to_client.write(data)
+        to_client.close()
+
+
+@pytest.fixture
+async def line(database_url: str) -> AsyncIterator[Line]:
+    line = Line(database_url)
+    await line.mend()
+    yield line
+    await line.cut()
+
+
+@pytest.fixture
+async def api(line: Line, issuer: Issuer) -> AsyncIterator[Api]:
+    """A server that is patient for half a second; the line is its only way to the database."""
+    async with serving(settings(line.url, connect_timeout_seconds=0.5)) as client:
+        yield Api(client, issuer)
+
+
+@pytest.fixture
+async def ada(api: Api) -> Person:
+    """Her credential is verified already, and needs no database any more."""
+    ada = await api.sign_up("Ada")
+    await api.data(ada, COUNT)
+    return ada
+
+
+async def ask(api: Api, person: Person, query: str) -> tuple[int, str | None, list[str]]:
+    """Status, Retry-After, and the codes of the errors."""
+    headers = {"Authorization": f"Bearer {api._tokens[person.id]}"}
+    response = await api.post(query, headers=headers)
+    codes = [error["extensions"]["code"] for error in response.json().get("errors", [])]
+    return response.status_code, response.headers.get("retry-after"), codes
+
+
+# ---------------------------------------------------------------- at the start
+
+
+async def last_words(database_url: str) -> list[str]:
+    """The lines that a server writes which refuses to start."""
+    process = await start(database_url)
+    _, written = await process.communicate()
+    assert process.returncode == 1
+    return written.decode().splitlines()
+
+
+async def test_the_server_does_not_start_without_a_database(line: Line) -> None:
+    await line.cut()
+    [message] = await last_words(line.url)
+    assert message.startswith("graphql-api: DATABASE_URL: no connection to the database: ")
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("DROP TABLE alembic_version", "The database is not migrated yet. Run `graphql-api migrate`."),
+        (
+            "UPDATE alembic_version SET version_num = 'f00d'",
+            f"A newer version migrated the database to f00d; this one ends at {migrations.head()}. "
+            "Deploy the newer one.",
+        ),
+    ],
+)
+async def test_the_server_does_not_start_on_a_database_that_does_not_fit(
+    database_url: str, statement: str, words: str
+) -> None:
+    await execute(database_url, statement)
+    assert await last_words(database_url) == [f"graphql-api: {words}"]
+
+
+async def test_the_server_does_not_start_behind_the_newest_revision(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revision = migrations.head()
+    monkeypatch.setattr(migrations, "revisions", lambda: [revision, "9999"])
+    connection = await asyncpg.connect(database_url)
+    assert await migrations.verdict(connection) == (
+        f"The database is at revision {revision}, this version needs 9999. Run `graphql-api migrate`."
+    )
+    await connection.close()
+
+
+# ---------------------------------------------------------------- while it runs
+
+
+async def test_requests_are_503_while_the_database_is_gone(api: Api, ada: Person, line: Line) -> None:
+    await line.cut()
+    assert await ask(api, ada, COUNT) == (503, "5", ["SERVICE_UNAVAILABLE"])
+    assert await ask(api, ada, CREATE) == (503, "5", ["SERVICE_UNAVAILABLE"])
+
+
+async def test_what_needs_no_database_is_still_answered(api: Api, ada: Person, line: Line) -> None:
+    await line.cut()
+    assert await ask(api, ada, "{ __typename viewer { id } }") == (200, None, [])
+
+
+async def test_somebody_new_cannot_be_recognised_without_the_database(api: Api, ada: Person, line: Line) -> None:
+    bob = await api.sign_up("Bob")
+    await line.cut()
+    assert await ask(api, bob, "{ viewer { id } }") == (503, "5", ["SERVICE_UNAVAILABLE"])
+
+
+async def test_the_server_lives_but_is_not_ready_while_the_database_is_gone(api: Api, line: Line) -> None:
+    await line.cut()
+    assert (await api.client.get("/health/live")).status_code == 200
+    ready = await api.client.get("/health/ready")
+    assert (ready.status_code, ready.headers["retry-after"]) == (503, "5")
+    assert ready.json() == {"status": "not ready", "reason": UNAVAILABLE}
+
+
+async def test_all_is_well_again_once_the_database_is_back(api: Api, ada: Person, line: Line) -> None:
+    await line.cut()
+    assert (await ask(api, ada, COUNT))[0] == 503
+    await line.mend()
+    assert await ask(api, ada, COUNT) == (200, None, [])
+    assert await ask(api, ada, CREATE) == (200, None, [])
+    assert (await api.client.get("/health/ready")).status_code == 200
+
+
+async def test_a_read_waits_for_a_database_that_comes_back_in_time(line: Line, issuer: Issuer) -> None:
+    async with serving(settings(line.url, connect_timeout_seconds=30)) as client:
+        api = Api(client, issuer)
+        ada = await api.sign_up("Ada")
+        await api.data(ada, COUNT)
+        await line.cut()
+        reading = asyncio.create_task(ask(api, ada, COUNT))
+        await asyncio.sleep(0.1)
+        assert not reading.done()
+        await line.mend()
+        assert await reading == (200, None, [])
+
+
+async def test_a_read_whose_connection_breaks_is_repeated(api: Api, ada: Person, line: Line) -> None:
+    await api.create(ada, "Read me")
+    line.cut_at = b"Read me"
+    assert await api.data(ada, TITLES) == {"viewer": {"tasks": {"nodes": [{"title": "Read me"}]}}}
+    assert line.cut_at is None
+
+
+async def test_a_write_whose_connection_breaks_is_not_repeated(api: Api, ada: Person, line: Line) -> None:
+    line.cut_at = b"Once"
+    assert await ask(api, ada, CREATE) == (503, "5", ["SERVICE_UNAVAILABLE"])
+    # the database had carried it out; only its answer was lost
+    assert await api.data(ada, TITLES) == {"viewer": {"tasks": {"nodes": [{"title": "Once"}]}}}
+
+
+async def test_ended_backends_are_replaced_without_a_trace(api: Api, ada: Person) -> None:
+    for _ in range(3):
+        await api.issuer.connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND application_name = 'graphql-api'"
+        )
+        assert await ask(api, ada, COUNT) == (200, None, [])
+
+
+# ---------------------------------------------------------------- the pool
+
+
+@asynccontextmanager
+async def connected(database_url: str, **changes: object) -> AsyncIterator[Database]:
+    database = Database(settings(database_url, **changes))
+    await database.start()
+    try:
+        yield database
+    finally:
+        await database.stop()
+
+
+async def test_there_are_never_more_connections_than_pool_max(line: Line) -> None:
+    async with connected(line.url, pool_max=3) as database:
+        await asyncio.gather(*(database.read(sa.select(sa.func.pg_sleep(0.01))) for _ in range(30)))
+        assert line.connections == 3
+
+
+async def test_those_who_wait_for_a_connection_get_it_in_the_order_they_came(database_url: str) -> None:
+    served: list[int] = []
+
+    async def read(database: Database, number: int) -> None:
+        await database.read(BACKEND)
+        served.append(number)
+        if number < 10:
+            await read(database, number + 100)  # comes anew while the others still wait
+
+    async with connected(database_url, pool_max=1) as database:
+        await asyncio.gather(*(read(database, number) for number in range(20)))
+    assert served == [*range(20), *range(100, 110)]
+
+
+async def test_a_connection_is_kept_until_it_is_too_old(database_url: str) -> None:
+    for seconds, kept in ((3600, True), (1e-9, False)):
+        async with connected(database_url, pool_max=1, pool_recycle_seconds=seconds) as database:
+            backends = {(await database.read(BACKEND))[0][0] for _ in range(3)}
+            assert (len(backends) == 1) is kept
+
+
+# ---------------------------------------------------------------- behind a pooler
+
+
+async def test_everything_works_behind_a_transaction_pooler(line: Line, issuer: Issuer) -> None:
+    async with serving(settings(line.url, database_pooler="transaction")) as client:
+        api = Api(client, issuer)
+        ada, bob = await api.sign_up("Ada"), await api.sign_up("Bob")
+        await api.create(ada, "Mine")
+        assert await api.data(ada, TITLES) == {"viewer": {"tasks": {"nodes": [{"title": "Mine"}]}}}
+        assert await api.data(bob, TITLES) == {"viewer": {"tasks": {"nodes": []}}}
+
+
+async def test_a_transaction_leaves_nothing_on_the_connection_of_a_pooler(database_url: str) -> None:
+    state = """
+        SELECT current_user = session_user, coalesce(current_setting('app.user_id', true), ''),
+            (SELECT count(*) FROM pg_prepared_statements), current_setting('role')
+    """
+    async with connected(database_url, database_pooler="transaction", pool_max=1) as database:
+        who = sa.select(sa.func.current_user(), sa.func.current_setting("app.user_id"))
+        assert [tuple(row) for row in await database.read(who, user_id="ada")] == [("graphql_api", "ada")]
+        assert database._pool is not None
+        async with database._pool.acquire() as connection:
+            assert tuple(await connection.fetchrow(state)) == (True, "", 0, "none")
