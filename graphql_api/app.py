@@ -84,13 +84,16 @@ async def inspect(settings: Settings) -> Tables:
     Raises `ConfigurationError` with what is wrong and what to do about it.
     """
     try:
-        connection = await asyncpg.connect(settings.database_url, timeout=settings.connect_timeout_seconds)
+        connection = await asyncpg.connect(
+            settings.database_url, timeout=settings.connect_timeout_seconds, statement_cache_size=0
+        )
     except (*LOST, asyncpg.PostgresError, ValueError) as error:
         raise ConfigurationError(f"DATABASE_URL: no connection to the database: {str(error) or repr(error)}") from error
     try:
-        if problem := await migrations.verdict(connection):
-            raise ConfigurationError(problem)
-        return await tables.find(connection, settings)
+        async with connection.transaction():  # so that a pooler does not change the server between two questions
+            if problem := await migrations.verdict(connection):
+                raise ConfigurationError(problem)
+            return await tables.find(connection, settings)
     finally:
         await connection.close()
 
