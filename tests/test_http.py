@@ -351,9 +351,6 @@ async def test_a_request_that_takes_too_long_is_ended(database_url: str, issuer:
         assert again.json() == {"data": {"viewer": {"taskCounts": {"total": 0}}}}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="database.py: asyncpg's command_timeout ends it first, as if the database were lost"
-)
 async def test_a_statement_that_takes_too_long_is_ended(database_url: str, issuer: Issuer) -> None:
     async with serving(settings(database_url, statement_timeout_seconds=0.2)) as client:
         api = Api(client, issuer)

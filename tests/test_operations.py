@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from graphql import FragmentDefinitionNode, OperationDefinitionNode, get_introspection_query, parse
+from graphql import FieldNode, FragmentDefinitionNode, OperationDefinitionNode, get_introspection_query, parse
 
 from graphql_api import schema
 from graphql_api.errors import Code, RequestError
@@ -208,12 +208,13 @@ def chain(length: int) -> str:
 
 def test_a_fragment_is_priced_once_however_often_it_is_spread(monkeypatch: pytest.MonkeyPatch) -> None:
     visited: list[str] = []
-    price_field = cost.Price._field
-    monkeypatch.setattr(
-        cost.Price,
-        "_field",
-        lambda self, field, *rest: visited.append(field.name.value) or price_field(self, field, *rest),
-    )
+    price_of_field = cost.Price._field
+
+    def visit(self: cost.Price, field: FieldNode, *place: Any) -> int:
+        visited.append(field.name.value)
+        return price_of_field(self, field, *place)
+
+    monkeypatch.setattr(cost.Price, "_field", visit)
     assert price(chain(40)) > 2**40
     assert len(visited) == 1 + 41 * 2
 
@@ -276,7 +277,8 @@ def test_more_tokens_than_the_limit_are_refused() -> None:
 
 def test_more_values_than_the_limit_are_refused() -> None:
     engine(max_tokens=100).prepare("{ __typename }", None, {"a": [1] * 99})
-    for variables in ({"a": [1] * 100}, {"a": [[[{}] * 50] * 2]}, {f"a{n}": 1 for n in range(101)}):
+    too_many: list[dict[str, Any]] = [{"a": [1] * 100}, {"a": [[[{}] * 50] * 2]}, {f"a{n}": 1 for n in range(101)}]
+    for variables in too_many:
         with pytest.raises(RequestError, match="more than 100 values") as refusal:
             engine(max_tokens=100).prepare("{ __typename }", None, variables)
         assert refusal.value.code is Code.BAD_USER_INPUT
