@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import time
@@ -20,6 +21,8 @@ from graphql_api.relay.ids import GlobalID
 
 ORIGIN = "https://app.example.com"
 SECRET = "a-secret-that-only-the-two-servers-know"
+ALGORITHMS = ("EdDSA", "ES256", "ES512", "RS256", "PS256")
+"""All that Better Auth's JWT plugin can sign with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +40,23 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A key pair of which the public half is a row in `jwks`."""
+    """A key pair; `kid` is the id of the public half, in `jwks` or in a JWKS."""
 
     kid: str
     algorithm: str
     private: Any
+    public: dict[str, Any]
+    """The JWK, without `kid` and `alg`."""
+
+    @classmethod
+    def new(cls, algorithm: str = "EdDSA") -> SigningKey:
+        private, public = _key_pair(algorithm)
+        return cls(uuid4().hex, algorithm, private, public)
+
+    @property
+    def jwk(self) -> dict[str, Any]:
+        """The key as it stands in Better Auth's JWKS."""
+        return {"alg": self.algorithm, **self.public, "kid": self.kid}
 
     def sign(self, claims: dict[str, Any], **header: Any) -> str:
         """A JWT with the header of Better Auth: alg and kid, no typ."""
@@ -77,17 +92,18 @@ class Issuer:
         )
         return sign(token, SECRET)
 
-    async def new_key(self, algorithm: str = "EdDSA") -> SigningKey:
-        """A key pair, its public half in the `jwks` table."""
-        private, jwk = _key_pair(algorithm)
-        key = SigningKey(uuid4().hex, algorithm, private)
+    async def new_key(self, algorithm: str = "EdDSA", *, expires_at: datetime | None = None) -> SigningKey:
+        """A key pair, its public half in the `jwks` table. Better Auth signs with it until `expires_at`."""
+        key = SigningKey.new(algorithm)
         await self.connection.execute(
-            'INSERT INTO jwks (id, "publicKey", "privateKey", "createdAt", alg, crv) VALUES ($1, $2, $3, now(), $4, $5)',
+            'INSERT INTO jwks (id, "publicKey", "privateKey", "createdAt", "expiresAt", alg, crv) '
+            "VALUES ($1, $2, $3, now(), $4, $5, $6)",
             key.kid,
-            json.dumps(jwk),
+            json.dumps(key.public),
             "encrypted",
+            expires_at,
             algorithm,
-            jwk.get("crv"),
+            key.public.get("crv"),
         )
         return key
 
@@ -114,6 +130,16 @@ def default_claims(person: Person) -> dict[str, Any]:
         "iss": ORIGIN,
         "aud": ORIGIN,
     }
+
+
+def signed(header: object, claims: object, key: Any, algorithm: str) -> str:
+    """A JWT with any header and any payload, and a signature that is right."""
+    message = ".".join(base64url(json.dumps(part).encode()) for part in (header, claims))
+    return f"{message}.{base64url(jwt.get_algorithm_by_name(algorithm).sign(message.encode(), key))}"
+
+
+def base64url(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
 
 
 def _key_pair(algorithm: str) -> tuple[Any, dict[str, Any]]:

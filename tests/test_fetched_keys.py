@@ -1,0 +1,205 @@
+"""Public keys from a JWKS address, for a Better Auth on another database."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from graphql_api.auth import tokens
+from tests.asking import ask, bearer, refusal, who
+from tests.client import serving, settings
+from tests.clock import Clock
+from tests.conftest import execute
+from tests.issuer import ALGORITHMS, Issuer, SigningKey, base64url, default_claims, signed
+
+INVALID = "The token is not a valid JWT of this application."
+UNKNOWN_KEY = "The token is signed with a key that this application does not know."
+
+
+@dataclass
+class KeyServer:
+    """A JWKS on 127.0.0.1, as Better Auth has it at `/api/auth/jwks`."""
+
+    origin: str
+    keys: list[SigningKey]
+    answer: Response | None = None
+    """What it answers instead of the keys."""
+    fetches: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"{self.origin}/api/auth/jwks"
+
+    async def respond(self, _: Request) -> Response:
+        self.fetches += 1
+        return self.answer or JSONResponse({"keys": [key.jwk for key in self.keys]})
+
+
+@pytest.fixture
+async def key_server() -> AsyncIterator[KeyServer]:
+    """With one key, of the default kind."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        keys = KeyServer(f"http://127.0.0.1:{listening.getsockname()[1]}", [SigningKey.new()])
+        app = Starlette(routes=[Route("/api/auth/jwks", keys.respond)])
+        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", ws="none", log_config=None))
+        running = asyncio.create_task(server.serve([listening]))
+        yield keys
+        server.should_exit = True
+        await running
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock.of(monkeypatch, tokens)
+
+
+@asynccontextmanager
+async def fetching(database_url: str, key_server: KeyServer) -> AsyncIterator[httpx.AsyncClient]:
+    """A server that takes its keys from there."""
+    async with serving(settings(database_url, auth_jwks_url=key_server.url)) as client:
+        yield client
+
+
+async def test_keys_are_fetched_once(database_url: str, issuer: Issuer, key_server: KeyServer) -> None:
+    ada, bob = await issuer.sign_up("Ada"), await issuer.sign_up("Bob")
+    [key] = key_server.keys
+    async with fetching(database_url, key_server) as client:
+        assert await who(client, bearer(key.sign(default_claims(ada)))) == ada.email
+        assert await who(client, bearer(key.sign(default_claims(bob)))) == bob.email
+    assert key_server.fetches == 1
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+async def test_a_fetched_key_of_every_algorithm_counts(
+    database_url: str, issuer: Issuer, key_server: KeyServer, algorithm: str
+) -> None:
+    ada, key = await issuer.sign_up("Ada"), SigningKey.new(algorithm)
+    key_server.keys.append(key)
+    async with fetching(database_url, key_server) as client:
+        assert await who(client, bearer(key.sign(default_claims(ada)))) == ada.email
+
+
+async def test_requests_at_the_same_time_share_one_fetch(
+    database_url: str, issuer: Issuer, key_server: KeyServer
+) -> None:
+    people = [await issuer.sign_up(name) for name in ("Ada", "Bob", "Cem", "Dora")]
+    [key] = key_server.keys
+    async with fetching(database_url, key_server) as client:
+        asking = [who(client, bearer(key.sign(default_claims(person)))) for person in people]
+        assert await asyncio.gather(*asking) == [person.email for person in people]
+    assert key_server.fetches == 1
+
+
+async def test_the_jwks_of_auth_url_is_fetched_where_there_is_no_table(
+    database_url: str, issuer: Issuer, key_server: KeyServer
+) -> None:
+    ada = await issuer.sign_up("Ada")
+    await execute(database_url, "DROP TABLE jwks")
+    [key] = key_server.keys
+    async with serving(settings(database_url, auth_url=key_server.origin)) as client:
+        claims = default_claims(ada) | {"iss": key_server.origin, "aud": key_server.origin}
+        assert await who(client, bearer(key.sign(claims))) == ada.email
+
+
+async def test_the_table_is_not_asked_once_an_address_is_set(
+    database_url: str, issuer: Issuer, key_server: KeyServer
+) -> None:
+    token = await issuer.token(await issuer.sign_up("Ada"))
+    async with fetching(database_url, key_server) as client:
+        assert await refusal(client, bearer(token)) == UNKNOWN_KEY
+
+
+async def test_invented_keys_make_one_fetch_in_30_seconds(
+    database_url: str, issuer: Issuer, key_server: KeyServer, clock: Clock
+) -> None:
+    ada = await issuer.sign_up("Ada")
+    [key] = key_server.keys
+    async with fetching(database_url, key_server) as client:
+        for seconds, fetches in [(0, 1), (29, 1), (2, 2), (0, 2), (29, 2), (2, 3)]:
+            clock.ahead += seconds
+            assert await refusal(client, bearer(key.sign(default_claims(ada), kid="invented"))) == UNKNOWN_KEY
+            assert key_server.fetches == fetches
+
+
+async def test_a_new_key_is_fetched_after_30_seconds(
+    database_url: str, issuer: Issuer, key_server: KeyServer, clock: Clock
+) -> None:
+    ada, new = await issuer.sign_up("Ada"), SigningKey.new()
+    async with fetching(database_url, key_server) as client:
+        assert await refusal(client, bearer(new.sign(default_claims(ada)))) == UNKNOWN_KEY
+        key_server.keys.append(new)
+        clock.ahead += 31
+        assert await who(client, bearer(new.sign(default_claims(ada)))) == ada.email
+
+
+async def test_a_key_that_is_gone_counts_for_ten_minutes_at_most(
+    database_url: str, issuer: Issuer, key_server: KeyServer, clock: Clock
+) -> None:
+    ada, bob = await issuer.sign_up("Ada"), await issuer.sign_up("Bob")
+    [key] = key_server.keys
+    async with fetching(database_url, key_server) as client:
+        assert await who(client, bearer(key.sign(default_claims(ada)))) == ada.email
+        key_server.keys.clear()
+        clock.ahead += 601
+        assert await refusal(client, bearer(key.sign(default_claims(bob)))) == UNKNOWN_KEY
+
+
+BROKEN = {
+    "500": Response(status_code=500),
+    "redirect": Response(status_code=302, headers={"Location": "https://evil.example.com/jwks"}),
+    "no JSON": Response("<html>"),
+    "no keys": JSONResponse({}),
+    "no list": JSONResponse({"keys": 3}),
+    "a key without an id": JSONResponse({"keys": [{"kty": "OKP"}]}),
+    "no object": JSONResponse([1]),
+}
+
+
+@pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)
+async def test_old_keys_stay_when_a_fetch_fails(
+    database_url: str, issuer: Issuer, key_server: KeyServer, clock: Clock, answer: Response
+) -> None:
+    ada, bob = await issuer.sign_up("Ada"), await issuer.sign_up("Bob")
+    [key] = key_server.keys
+    async with fetching(database_url, key_server) as client:
+        assert await who(client, bearer(key.sign(default_claims(ada)))) == ada.email
+        key_server.answer = answer
+        clock.ahead += 601
+        assert await who(client, bearer(key.sign(default_claims(bob)))) == bob.email
+    assert key_server.fetches == 2
+
+
+async def test_without_any_keys_the_server_is_not_available(
+    database_url: str, issuer: Issuer, key_server: KeyServer, clock: Clock
+) -> None:
+    ada = await issuer.sign_up("Ada")
+    [key] = key_server.keys
+    key_server.answer = Response(status_code=500)
+    async with fetching(database_url, key_server) as client:
+        response = await ask(client, bearer(key.sign(default_claims(ada))))
+        assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+        [error] = response.json()["errors"]
+        assert error["extensions"] == {"code": "SERVICE_UNAVAILABLE"}
+        key_server.answer = None
+        clock.ahead += 31
+        assert await who(client, bearer(key.sign(default_claims(ada)))) == ada.email
+
+
+async def test_a_symmetric_key_of_a_jwks_proves_nothing(
+    database_url: str, issuer: Issuer, key_server: KeyServer
+) -> None:
+    ada, secret = await issuer.sign_up("Ada"), b"s" * 64
+    shared = {"kty": "oct", "k": base64url(secret), "kid": "shared", "alg": "HS256"}
+    key_server.answer = JSONResponse({"keys": [shared]})
+    token = signed({"alg": "HS256", "kid": "shared"}, default_claims(ada), secret, "HS256")
+    async with fetching(database_url, key_server) as client:
+        assert await refusal(client, bearer(token)) == INVALID
