@@ -93,7 +93,10 @@ async def inspect(settings: Settings) -> Tables:
         async with connection.transaction():  # so that a pooler does not change the server between two questions
             if problem := await migrations.verdict(connection):
                 raise ConfigurationError(problem)
-            return await tables.find(connection, settings)
+            found = await tables.find(connection, settings)
+            if problem := await migrations.unreadable(connection, found):
+                raise ConfigurationError(problem)
+            return found
     finally:
         await connection.close()
 

@@ -90,12 +90,16 @@ class Database:
         sql, parameters = compiled(statement)
 
         async def attempt() -> list[asyncpg.Record]:
-            async with self._connection(user_id) as connection:
-                try:
+            sent = False
+            try:
+                async with self._connection(user_id) as connection:
+                    sent = True
                     return await connection.fetch(sql, *parameters)
-                except LOST as error:
-                    logger.warning("a write was interrupted: %r", error)
-                    raise Unavailable from error
+            except LOST as error:
+                if not sent:
+                    raise
+                logger.warning("a write was interrupted: %r", error)
+                raise Unavailable from error
 
         return await self._persist(attempt)
 

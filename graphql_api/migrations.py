@@ -42,6 +42,11 @@ MAY_ACT = """
         CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END), false)
 """
 
+MAY_READ = """
+    SELECT has_schema_privilege($1, $2, 'USAGE') AND bool_and(has_column_privilege($1, $3, c, 'SELECT'))
+    FROM unnest($4::text[]) c
+"""
+
 LINKED = """
     SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'tasks'::regclass AND confrelid = $1::regclass)
         OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = $1::regclass AND tgname = 'tasks_follow_users')
@@ -111,6 +116,16 @@ async def verdict(connection: asyncpg.Connection) -> str | None:
     if not await connection.fetchval(MAY_ACT, ROLE):
         return f"The user of DATABASE_URL may not act as the role {ROLE}. Run `graphql-api migrate`."
     return None
+
+
+async def unreadable(connection: asyncpg.Connection, found: tables.Tables) -> str | None:
+    """Which of Better Auth's tables the role may not read yet, and what to do about it; None when it may read all.
+
+    So it is when Better Auth makes its tables, or makes them anew, after our `migrate`.
+    """
+    there = [table for table in (found.user, found.session, found.jwks) if table is not None]
+    closed = [_sql(table) for table in there if not await _may_read(connection, table)]
+    return f"The server may not read {', '.join(closed)} yet. Run `graphql-api migrate`." if closed else None
 
 
 async def upgrade(settings: Settings, revision: str = "head") -> list[str]:
@@ -261,15 +276,14 @@ async def _let_read(driver: asyncpg.Connection, table: sa.Table) -> list[str]:
             await driver.execute(f"GRANT USAGE ON SCHEMA {_quote(table.schema)} TO {ROLE}; {grant}")
     except asyncpg.InsufficientPrivilegeError:
         pass  # somebody else may have granted it
-    may_read = await driver.fetchval(
-        "SELECT has_schema_privilege($1, $2, 'USAGE') AND bool_and(has_column_privilege($1, $3, c, 'SELECT')) "
-        "FROM unnest($4::text[]) c",
-        ROLE,
-        table.schema,
-        name,
-        [column.name for column in table.c],
-    )
-    return [] if may_read else [f"The server may not read {name}, which is not yours. Let its owner run: {grant};"]
+    if await _may_read(driver, table):
+        return []
+    return [f"The server may not read {name}, which is not yours. Let its owner run: {grant};"]
+
+
+async def _may_read(connection: asyncpg.Connection, table: sa.Table) -> bool:
+    columns = [column.name for column in table.c]
+    return bool(await connection.fetchval(MAY_READ, ROLE, table.schema, _sql(table), columns))
 
 
 async def _link(driver: asyncpg.Connection, user: sa.Table | None) -> list[str]:

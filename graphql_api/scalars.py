@@ -76,10 +76,11 @@ def parse_datetime_or_duration(value: object) -> datetime | Duration:
 
 def parse_uuid(value: object) -> UUID:
     try:
-        if isinstance(value, str) and len(value) == 36:
-            return UUID(value)
+        parsed = UUID(value) if isinstance(value, str) else None
     except ValueError:
-        pass
+        parsed = None
+    if parsed is not None and str(parsed) == str(value).lower():  # not what else Python reads as a UUID
+        return parsed
     raise GraphQLError(f"{_shown(value)} is not a UUID; write it like 0190c2ae-7a4b-7c3d-9e1f-2a6b5c4d3e2f.")
 
 

@@ -1,12 +1,13 @@
 """Everything an operator can set, each entry once, with its unit and its default."""
 
+import json
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Words = Annotated[tuple[str, ...], NoDecode]
 """Several values in one variable, separated by commas."""
 
@@ -87,6 +88,7 @@ class Settings(BaseSettings):
     session_cache_seconds: float = Field(
         default=5,
         ge=0,
+        allow_inf_nan=False,
         description="A verified session is looked up again after this; a sign-out shows at the latest then.",
     )
     accept_raw_bearer: bool = Field(
@@ -99,7 +101,7 @@ class Settings(BaseSettings):
     )
     auth_session_table: str | None = Field(default=None, description="The same for sessions: `session` or `sessions`.")
     auth_jwks_table: str | None = Field(default=None, description="The same for keys: `jwks` or `jwkss`.")
-    auth_columns: dict[str, str] = Field(
+    auth_columns: Annotated[dict[str, str], NoDecode] = Field(
         default={},
         description='Columns with names of their own, as JSON: `{"session.userId": "owner"}`. camelCase and '
         "snake_case are found without it.",
@@ -131,6 +133,14 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part for part in map(str.strip, value.split(",")) if part) if isinstance(value, str) else value
+
+    @field_validator("auth_columns", mode="before")
+    @classmethod
+    def _from_json(cls, value: Any) -> Any:
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            raise ValueError('is not JSON; write it like {"session.userId": "owner"}') from None
 
     @field_validator("better_auth_secrets")
     @classmethod

@@ -79,13 +79,11 @@ def test_a_setting_out_of_bounds_is_told_in_one_line(monkeypatch: pytest.MonkeyP
     assert "\n" not in message
 
 
-@pytest.mark.xfail(strict=True, reason="settings.py: Seconds lacks allow_inf_nan=False")
 @pytest.mark.parametrize("name", [name for name in BAD_SETTINGS if name.endswith("_SECONDS")])
 def test_no_time_is_without_end(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     assert name in mistake(monkeypatch, **{name: "inf"})
 
 
-@pytest.mark.xfail(strict=True, reason="settings.py: from_environment lets SettingsError of pydantic-settings pass")
 def test_malformed_json_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "AUTH_COLUMNS" in mistake(monkeypatch, AUTH_COLUMNS="session.userId")
 

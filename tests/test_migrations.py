@@ -9,14 +9,16 @@ from typing import Any
 
 import asyncpg
 import pytest
+from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from alembic import command
 from graphql_api import migrations
+from graphql_api.app import inspect
 from graphql_api.dev import better_auth, postgres
 from graphql_api.settings import ConfigurationError, Settings
 from graphql_api.tasks.models import TaskRow
+from tests.client import settings
 from tests.conftest import execute, new_database
 from tests.layouts import LAYOUTS, Layout
 
@@ -349,3 +351,15 @@ async def test_a_user_who_may_not_act_as_the_role_is_sent_to_migrate(database_ur
             )
     finally:
         await execute(database_url, f"DROP OWNED BY {login}", f"DROP ROLE {login}")
+
+
+async def test_the_server_does_not_start_when_better_auths_tables_are_newer_than_the_grants(
+    empty_database: str,
+) -> None:
+    options = settings(empty_database)
+    await migrations.upgrade(options)
+    await execute(empty_database, better_auth.TABLES)
+    with pytest.raises(ConfigurationError, match=r"may not read .*session.* yet\. Run `graphql-api migrate`\."):
+        await inspect(options)
+    await migrations.upgrade(options)
+    assert (await inspect(options)).session is not None
