@@ -120,6 +120,7 @@ PRICES = {
     "{ viewer { id name } }": 1,
     "{ viewer { user { name } } }": 2,
     "{ viewer { tasks { totalCount } } }": 2 + 100,
+    "{ viewer { taskCounts { total overdue } } }": 1 + 100,
     "{ viewer { tasks { pageInfo { hasNextPage } } } }": 3,
     "{ viewer { tasks { nodes { id } } } }": 2 + PAGE,
     "{ viewer { tasks(first: 3) { nodes { id } } } }": 2 + 3,
@@ -134,14 +135,15 @@ PRICES = {
     "{ viewer { tasks(first: 5) { ... { nodes { id } } ... on TaskConnection { nodes { id } } } } }": 2 + 5 + 5,
     "{ viewer { a: tasks(first: 5) { ...F } b: tasks(first: 7) { ...F } } } "
     "fragment F on TaskConnection { nodes { id } }": 1 + 6 + 8,
+    "{ viewer { tasks(filter: { and: [{ completed: true }, { overdue: true }] }) { nodes { id } } } }": 2 + PAGE + 5,
     "query ($n: Int = 7) { viewer { ...F } } fragment F on Viewer { tasks(first: $n) { nodes { id } } }": 2 + 7,
-    '{ nodes(ids: ["a", "b", "c"]) { id } }': 3,
+    '{ nodes(ids: ["a", "b", "c"]) { id } }': 3 + 3,
     '{ nodes(ids: "a") { id } }': 1,
     "{ nodes(ids: []) { id } }": 1,
-    'query ($ids: [ID!]! = ["a", "b"]) { nodes(ids: $ids) { id ... on Task { owner { id } } } }': 2 * 2,
-    'mutation { toggleTask(input: { id: "a" }) { task { id } errors { code } } }': 1 + 2 + 10,
+    'query ($ids: [ID!]! = ["a", "b"]) { nodes(ids: $ids) { id ... on Task { owner { id } } } }': 2 + 2 * 2,
+    'mutation { toggleTask(input: { id: "a" }) { task { id } errors { code } } }': 1 + 2 + 1 + 10,
     "mutation { ...F } fragment F on Mutation "
-    '{ a: deleteTask(input: { id: "a" }) { task { id } } b: deleteTask(input: { id: "b" }) { task { id } } }': 2 * 12,
+    '{ a: deleteTask(input: { id: "a" }) { task { id } } b: deleteTask(input: { id: "b" }) { task { id } } }': 2 * 13,
 }  # fmt: skip
 """By document, without variables."""
 
@@ -164,9 +166,27 @@ def test_a_variable_of_a_wrong_type_has_some_price(value: object) -> None:
     assert 2 < price(TASKS, n=value) <= 2 + 100 * 2
 
 
-@pytest.mark.parametrize(("value", "size"), [(["a"] * 30, 30), ("a", 1), (None, 1), (7, 7), ({}, 1)])
+@pytest.mark.parametrize(("value", "size"), [(["a"] * 30, 30 + 30), ("a", 1), (None, 1), (7, 1), ({}, 1)])
 def test_a_list_of_ids_costs_as_many_as_it_has(value: object, size: int) -> None:
     assert price("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=value) == size
+
+
+@pytest.mark.parametrize(
+    ("query", "times"),
+    [
+        ("query ($f: TaskFilter) { viewer { tasks(filter: $f) { pageInfo { hasNextPage } } } }", 1),
+        ("query ($f: TaskFilter!) { viewer { tasks(filter: { and: [$f] }) { pageInfo { hasNextPage } } } }", 1),
+        (
+            "query ($f: TaskFilter) { viewer { ...F user { id } } } fragment F on Viewer "
+            "{ a: tasks(filter: $f) { pageInfo { hasNextPage } } b: tasks(filter: $f) { pageInfo { hasNextPage } } }",
+            2,
+        ),
+    ],
+)
+def test_a_filter_costs_what_it_has_wherever_it_is_used(query: str, times: int) -> None:
+    large = {"or": [{"title": {"in": ["a"] * 50}}] * 10}
+    values = 1 + 10 * (1 + 1 + 1 + 50)
+    assert price(query, f=large) - price(query, f=None) == times * values
 
 
 def test_a_value_takes_the_place_of_a_default() -> None:

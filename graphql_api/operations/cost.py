@@ -1,12 +1,13 @@
 """The price of an operation: how many objects it could read, known before it runs.
 
 An object costs 1, a list as many as it may hold times what each of them costs, a count 100, a change 10. Twenty objects
-of the schema itself cost 1: they are at hand, but without a price a few aliases would ask for millions. A fragment is
-priced once, however often it is spread, so that pricing takes no longer than reading the document.
+of the schema itself cost 1: they are at hand, but without a price a few aliases would ask for millions. An argument
+costs 1 for every value in its lists and objects: a document is short, but may give one large filter to many fields.
+A fragment is priced once, however often it is spread, so that pricing takes no longer than reading the document.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphql import (
     FieldNode,
@@ -18,6 +19,7 @@ from graphql import (
     InlineFragmentNode,
     IntValueNode,
     ListValueNode,
+    ObjectValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
     ValueNode,
@@ -27,10 +29,14 @@ from graphql import (
     is_composite_type,
     is_introspection_type,
     is_list_type,
+    value_from_ast_untyped,
 )
 
+from graphql_api.operations import rules
 from graphql_api.relay.connections import PAGE_DEFAULT, PAGE_MAX
 
+COUNTS = frozenset({"totalCount", "taskCounts"})
+"""Fields that go through all rows to give numbers."""
 COUNT_COST = 100
 CHANGE_COST = 10
 SCHEMA_OBJECTS = 20
@@ -39,16 +45,26 @@ SCHEMA_LIST = 8
 """Fields of a type, arguments of a field, and the like: more than most have."""
 
 
-def sizes(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> dict[str, int]:
-    """How many objects each variable asks for, where one is the size of a page or a list; by its default if absent.
+class Size(NamedTuple):
+    """What a value asks for where it is the size of a page, and how many values it has where it is a list or object."""
 
-    A value of a wrong type asks for none: the operation will be refused for it, but not here.
+    number: int = 0
+    values: int = 0
+
+
+def sizes(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> dict[str, Size]:
+    """The size of each variable, or of its default where it is absent.
+
+    A value of a wrong type has some size: the operation will be refused for it, but not here.
     """
     found = {}
     for definition in operation.variable_definitions or ():
         name = definition.variable.name.value
-        given = variables[name] if name in variables else _literal(definition.default_value)
-        found[name] = _size(given)
+        default = definition.default_value
+        if name in variables or default is None:
+            found[name] = _size(variables.get(name))
+        else:
+            found[name] = _size(value_from_ast_untyped(default))
     return found
 
 
@@ -56,7 +72,7 @@ class Price:
     """Prices one operation of a valid document with variables of these sizes."""
 
     def __init__(
-        self, schema: GraphQLSchema, fragments: Mapping[str, FragmentDefinitionNode], sizes: Mapping[str, int]
+        self, schema: GraphQLSchema, fragments: Mapping[str, FragmentDefinitionNode], sizes: Mapping[str, Size]
     ) -> None:
         self._schema = schema
         self._fragments = fragments
@@ -94,41 +110,43 @@ class Price:
         definition = self._schema.get_field(parent, name)
         assert definition is not None  # or the document would not be valid
         inner_type = get_named_type(definition.type)
+        if name in COUNTS:
+            return COUNT_COST
         if field.selection_set is None or not is_composite_type(inner_type):
-            return COUNT_COST if name == "totalCount" else int(is_introspection_type(parent))
+            return int(is_introspection_type(parent))
+        arguments = {argument.name.value: self._argument(argument.value) for argument in field.arguments or ()}
         if is_introspection_type(parent):
             size = len(self._schema.type_map) if name == "types" else SCHEMA_LIST
         elif "ids" in definition.args:
-            size = self._asked(field, "ids") or 1
-        page_size = max(self._asked(field, "first"), self._asked(field, "last")) or PAGE_DEFAULT
-        inner_size = min(page_size, PAGE_MAX) if "first" in definition.args else 1
+            size = arguments["ids"].values or 1
+        page_size = max(arguments.get(name, Size()).number for name in ("first", "last")) or PAGE_DEFAULT
+        inner_size = page_size if "first" in definition.args else 1
         price = 1 + self._selections(field.selection_set, inner_type, inner_size)
         if is_list_type(get_nullable_type(definition.type)):
             price *= size
+        price += sum(argument.values for argument in arguments.values())
         if parent is self._schema.mutation_type:
             price += CHANGE_COST
         if is_introspection_type(inner_type) and not is_introspection_type(parent):
             price = -(-price // SCHEMA_OBJECTS)  # rounded up
         return price
 
-    def _asked(self, field: FieldNode, argument_name: str) -> int:
-        """How many objects an argument asks for; 0 without one."""
-        for argument in field.arguments or ():
-            if argument.name.value == argument_name:
-                if isinstance(argument.value, VariableNode):
-                    return self._sizes[argument.value.name.value]
-                return _size(_literal(argument.value))
-        return 0
+    def _argument(self, node: ValueNode) -> Size:
+        match node:
+            case VariableNode():
+                return self._sizes[node.name.value]
+            case IntValueNode():
+                return _size(int(node.value))
+            case ListValueNode():
+                inner = [self._argument(item) for item in node.values]
+            case ObjectValueNode():
+                inner = [self._argument(field.value) for field in node.fields]
+            case _:
+                inner = []
+        return Size(values=len(inner) + sum(size.values for size in inner))
 
 
-def _size(value: Any) -> int:
-    if isinstance(value, list | tuple):
-        return len(value)
+def _size(value: Any) -> Size:
     # 50.0 counts as an Int in JSON
-    return int(max(0, min(value, PAGE_MAX))) if isinstance(value, int | float) else 0
-
-
-def _literal(node: ValueNode | None) -> Any:
-    if isinstance(node, IntValueNode):
-        return int(node.value)
-    return node.values if isinstance(node, ListValueNode) else None
+    number = int(max(0, min(value, PAGE_MAX))) if isinstance(value, int | float) else 0
+    return Size(number, rules.count_values(value))

@@ -41,7 +41,7 @@ class Document:
         self._schema = schema
         self._fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
         self._operations = [d for d in node.definitions if isinstance(d, OperationDefinitionNode)]
-        self._prices: dict[tuple[int, ...], int] = {}
+        self._prices: dict[tuple[int, tuple[cost.Size, ...]], int] = {}
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """The operation of that name; without a name the only one. Raises OPERATION_RESOLUTION_FAILURE."""
@@ -60,7 +60,7 @@ class Document:
     def price(self, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> int:
         """What the operation costs with these variables; worked out once for each size of its variables."""
         sizes = cost.sizes(operation, variables)
-        key = (id(operation), *sizes.values())
+        key = (id(operation), tuple(sizes.values()))
         if key not in self._prices:
             if len(self._prices) >= PRICES_REMEMBERED:
                 self._prices.clear()
