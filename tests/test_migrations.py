@@ -16,6 +16,8 @@ from alembic.script import ScriptDirectory
 from graphql_api import migrations
 from graphql_api.app import inspect
 from graphql_api.dev import better_auth, postgres
+from graphql_api.migrations import commands, readiness
+from graphql_api.migrations.revisions import PROJECT
 from graphql_api.settings import ConfigurationError, Settings
 from graphql_api.tasks.models import TaskRow
 from tests.client import settings
@@ -79,7 +81,7 @@ def layout(request: pytest.FixtureRequest) -> Layout:
 
 
 def test_history_is_one_line_of_numbered_files() -> None:
-    history = ScriptDirectory.from_config(Config(toml_file=migrations.PROJECT / "pyproject.toml"))
+    history = ScriptDirectory.from_config(Config(toml_file=PROJECT / "pyproject.toml"))
     assert history.get_heads() == [migrations.head()]
     assert [script.revision for script in history.walk_revisions()] == migrations.revisions()[::-1]
 
@@ -103,7 +105,7 @@ async def test_models_are_what_the_migrations_make(empty_database: str) -> None:
 
 async def test_alembic_sees_nothing_to_generate_beside_better_auth_and_its_link(database_url: str) -> None:
     def check(connection: Any) -> None:
-        command.check(Config(toml_file=migrations.PROJECT / "pyproject.toml", attributes={"connection": connection}))
+        command.check(Config(toml_file=PROJECT / "pyproject.toml", attributes={"connection": connection}))
 
     async with migrations.transaction(Settings(database_url=database_url)) as connection:
         await connection.run_sync(check)
@@ -131,7 +133,7 @@ async def test_two_starters_at_once_migrate_once(empty_database: str) -> None:
 async def test_it_gives_up_rather_than_queue_behind_a_long_transaction(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrations, "LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr(commands, "LOCK_TIMEOUT", "50ms")
     async with connected(database_url) as other:
         await other.execute("BEGIN; LOCK TABLE tasks")
         with pytest.raises(ConfigurationError, match="in use by a long transaction; what was begun is undone"):
@@ -329,7 +331,7 @@ async def test_an_empty_database_is_not_migrated_yet(empty_database: str) -> Non
 async def test_a_database_behind_is_told_from_a_newer_one(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with connected(database_url) as connection:
         known = migrations.revisions()
-        monkeypatch.setattr(migrations, "revisions", lambda: [*known, "9999"])
+        monkeypatch.setattr(readiness, "revisions", lambda: [*known, "9999"])
         assert await migrations.verdict(connection) == (
             f"The database is at revision {known[-1]}, this version needs 9999. Run `graphql-api migrate`."
         )

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-import asyncpg
 import pytest
 import sqlalchemy as sa
 
@@ -146,18 +145,6 @@ async def test_the_server_does_not_start_on_a_database_that_does_not_fit(
 ) -> None:
     await execute(database_url, statement)
     assert await last_words(database_url) == [f"graphql-api: {words}"]
-
-
-async def test_the_server_does_not_start_behind_the_newest_revision(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    revision = migrations.head()
-    monkeypatch.setattr(migrations, "revisions", lambda: [revision, "9999"])
-    connection = await asyncpg.connect(database_url)
-    assert await migrations.verdict(connection) == (
-        f"The database is at revision {revision}, this version needs 9999. Run `graphql-api migrate`."
-    )
-    await connection.close()
 
 
 # ---------------------------------------------------------------- while it runs

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import asyncpg
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 
 from graphql_api.settings import ConfigurationError, Settings
 
@@ -31,6 +32,8 @@ OPTIONAL = {
     "session": (),
     "jwks": ("alg", "expiresAt"),  # `alg` since 1.7, `expiresAt` since 1.4
 }
+
+_PREPARER = asyncpg_dialect.dialect().identifier_preparer  # type: ignore[no-untyped-call]
 
 COLUMNS = """
     SELECT n.nspname AS schema, c.relname AS name, a.attname AS column, format_type(a.atttypid, NULL) AS type
@@ -85,6 +88,13 @@ async def find(connection: asyncpg.Connection, settings: Settings) -> Tables:
                 f"{', '.join(REQUIRED[model])}; name the table as `table` or `schema.table`"
             )
     return Tables(**tables)
+
+
+def quoted(item: sa.Table | sa.Column[Any] | str) -> str:
+    """The name as SQL wants it; a table's with its schema."""
+    if isinstance(item, sa.Table):
+        return _PREPARER.format_table(item)
+    return _PREPARER.quote(item if isinstance(item, str) else item.name)
 
 
 def in_utc(moment: datetime) -> datetime:

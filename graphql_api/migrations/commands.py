@@ -1,0 +1,126 @@
+"""Up and down, one starter at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from graphql_api.auth import tables
+from graphql_api.migrations.readiness import verdict
+from graphql_api.migrations.revisions import PROJECT, current, revisions
+from graphql_api.migrations.role import admit, leave, let_read
+from graphql_api.migrations.users import check_keys, link
+from graphql_api.settings import ConfigurationError, Settings
+
+ADVISORY_LOCK = 7_251_046_931
+"""Any number, so long as every version of this project takes the same."""
+
+LOCK_TIMEOUT = "10s"
+"""A migration that waits for a table makes everybody queue behind it: better to give up and be run again."""
+
+
+async def upgrade(settings: Settings, revision: str = "head") -> list[str]:
+    """Migrate; see to the role, its grants and the link to the users. Returns what was done, and left, in sentences.
+
+    Raises `ConfigurationError` when the database or its user is not fit for it; what was begun is undone then.
+    """
+    async with transaction(settings) as connection:
+        driver = await _driver(connection)
+        await _refuse_unfit(driver)
+        done = await _run("upgrade", connection, revision)
+        await admit(driver)
+        found = await tables.find(driver, settings)
+        for table in (found.user, found.session, found.jwks):
+            if table is not None:
+                done += await let_read(driver, table)
+        if settings.link_users:
+            done += await link(driver, found.user)
+    if settings.link_users and found.user is not None:
+        # apart from the link: the check reads every task, and the link's locks keep people from signing up
+        async with transaction(settings) as connection:
+            done += await check_keys(await _driver(connection), found.user)
+    return done or ["The database was up to date."]
+
+
+async def downgrade(settings: Settings, revision: str) -> list[str]:
+    """Go back to an older revision; `base` leaves nothing of ours, and the role only where others use it."""
+    async with transaction(settings) as connection:
+        done = await _run("downgrade", connection, revision)
+        driver = await _driver(connection)
+        if await current(driver) is None:
+            done += await leave(driver)
+    return done
+
+
+@asynccontextmanager
+async def transaction(settings: Settings) -> AsyncIterator[AsyncConnection]:
+    """One transaction on a connection of its own, past the pooler where there is a way past it; one at a time."""
+    url = settings.database_url_direct or settings.database_url
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: asyncpg.connect(url, timeout=settings.connect_timeout_seconds),
+        poolclass=sa.NullPool,
+    )
+    try:
+        async with engine.begin() as connection:
+            # the second of two starters waits here, before the timeout counts, and then finds nothing left to do
+            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
+            await connection.execute(sa.select(sa.func.set_config("lock_timeout", LOCK_TIMEOUT, True)))
+            yield connection
+    except (asyncpg.PostgresError, sa.exc.DBAPIError) as error:
+        cause: Any = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+        match cause.sqlstate:
+            case asyncpg.LockNotAvailableError.sqlstate:
+                reason = "A table is in use by a long transaction"
+            case asyncpg.InsufficientPrivilegeError.sqlstate:
+                reason = f"The user of DATABASE_URL may not do this ({cause})"
+            case _:
+                raise
+        raise ConfigurationError(f"{reason}; what was begun is undone. Mend that and run it again.") from error
+
+
+async def _driver(connection: AsyncConnection) -> asyncpg.Connection:
+    """The connection below SQLAlchemy's; `transaction()` on it is a savepoint."""
+    driver: asyncpg.Connection | None = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None
+    return driver
+
+
+async def _refuse_unfit(driver: asyncpg.Connection) -> None:
+    encoding = await driver.fetchval("SELECT current_setting('server_encoding')")
+    if encoding != "UTF8":
+        raise ConfigurationError(
+            f"The database of DATABASE_URL holds {encoding}, which cannot hold every text; "
+            "make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        )
+    if await current(driver) not in [None, *revisions()]:
+        raise ConfigurationError(str(await verdict(driver)))
+
+
+async def _run(command: Literal["upgrade", "downgrade"], connection: AsyncConnection, revision: str) -> list[str]:
+    """Alembic's command, within the connection's transaction. Slow to import, so it is imported here.
+
+    Alembic keeps its context in module globals: one at a time in a process.
+    """
+    from alembic import command as commands
+    from alembic.config import Config
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # what it did is returned
+    done: list[str] = []
+
+    def tell(*, step: Any, **_: Any) -> None:
+        done.append(f"{command.capitalize()}d {step.up_revision_id}: {step.up_revision.doc}")
+
+    def run(synchronous: sa.Connection) -> None:
+        attributes = {"connection": synchronous, "on_version_apply": tell}
+        config = Config(toml_file=PROJECT / "pyproject.toml", attributes=attributes)
+        {"upgrade": commands.upgrade, "downgrade": commands.downgrade}[command](config, revision)
+
+    await connection.run_sync(run)
+    return done

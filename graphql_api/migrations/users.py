@@ -1,0 +1,85 @@
+"""The link from tasks to Better Auth's users, so that a deleted user's tasks go too."""
+
+from __future__ import annotations
+
+import asyncpg
+import sqlalchemy as sa
+
+from graphql_api.auth.tables import quoted
+
+LINKED = """
+    SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'tasks'::regclass AND confrelid = $1::regclass)
+        OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = $1::regclass AND tgname = 'tasks_follow_users')
+"""
+
+KEYS = """
+    ALTER TABLE tasks
+        DROP CONSTRAINT IF EXISTS tasks_user_id_fkey,
+        DROP CONSTRAINT IF EXISTS tasks_assigned_to_fkey,
+        ADD CONSTRAINT tasks_user_id_fkey
+            FOREIGN KEY (user_id) REFERENCES {users} ({id}) ON DELETE CASCADE NOT VALID,
+        ADD CONSTRAINT tasks_assigned_to_fkey
+            FOREIGN KEY (assigned_to) REFERENCES {users} ({id}) ON DELETE SET NULL NOT VALID
+"""
+
+FOLLOW = """
+    CREATE OR REPLACE FUNCTION tasks_follow_users() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    BEGIN
+        DELETE FROM {schema}.tasks WHERE user_id = OLD.{id}::text;
+        UPDATE {schema}.tasks SET assigned_to = NULL WHERE assigned_to = OLD.{id}::text;
+        RETURN NULL;
+    END
+    $$;
+    -- else anybody could hang it on a table of their own, and delete through it
+    REVOKE EXECUTE ON FUNCTION tasks_follow_users() FROM PUBLIC;
+    CREATE TRIGGER tasks_follow_users AFTER DELETE ON {users} FOR EACH ROW EXECUTE FUNCTION tasks_follow_users()
+"""
+
+UNCHECKED = """
+    SELECT c.conname AS key, a.attname AS column
+    FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
+    WHERE c.conrelid = 'tasks'::regclass AND c.contype = 'f' AND NOT c.convalidated
+"""
+
+
+async def link(driver: asyncpg.Connection, user: sa.Table | None) -> list[str]:
+    """Let tasks go with their owner, and assignments with the assignee: by foreign keys, or by a trigger."""
+    if user is None:
+        return ["Better Auth's user table is not here, so tasks are not linked to it. Run it again when it is."]
+    users = quoted(user)
+    if await driver.fetchval(LINKED, users):
+        return []
+    names = {
+        "users": users,
+        "id": quoted(user.c.id),
+        "schema": await driver.fetchval(
+            "SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = 'tasks'::regclass"
+        ),
+    }
+    try:
+        try:
+            async with driver.transaction():
+                await driver.execute(KEYS.format(**names))
+        except asyncpg.DatatypeMismatchError:  # uuid or integer there, text here
+            async with driver.transaction():
+                await driver.execute(FOLLOW.format(**names))
+    except (asyncpg.InsufficientPrivilegeError, asyncpg.InvalidForeignKeyError, asyncpg.WrongObjectTypeError) as error:
+        return [f"Could not link tasks to {users} ({error}): the tasks of a deleted user stay."]
+    return [f"Linked tasks to {users}: they are deleted with their owner."]
+
+
+async def check_keys(driver: asyncpg.Connection, user: sa.Table) -> list[str]:
+    """Check the rows that were there before the keys; those without a user stay, and new ones are refused."""
+    lines = []
+    for key, column in await driver.fetch(UNCHECKED):
+        try:
+            async with driver.transaction():
+                await driver.execute(f"ALTER TABLE tasks VALIDATE CONSTRAINT {key}")
+        except asyncpg.ForeignKeyViolationError:
+            orphans = await driver.fetchval(
+                f"SELECT count(*) FROM tasks WHERE {column} IS NOT NULL "  # noqa: S608  # names, from the catalogue
+                f"AND NOT EXISTS (SELECT FROM {quoted(user)} u WHERE u.{quoted(user.c.id)} = tasks.{column})"
+            )
+            lines.append(f"{orphans} tasks have a {column} that is no user's. They stay as they are.")
+    return lines
