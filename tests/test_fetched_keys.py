@@ -4,7 +4,8 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import pytest
@@ -19,7 +20,7 @@ from tests.asking import ask, bearer, refusal, who
 from tests.client import serving, settings
 from tests.clock import Clock
 from tests.conftest import execute
-from tests.issuer import ALGORITHMS, Issuer, SigningKey, base64url, default_claims, signed
+from tests.issuer import ALGORITHMS, Issuer, Person, SigningKey, base64url, default_claims, signed
 
 INVALID = "The token is not a valid JWT of this application."
 UNKNOWN_KEY = "The token is signed with a key that this application does not know."
@@ -30,7 +31,7 @@ class KeyServer:
     """A JWKS on 127.0.0.1, as Better Auth has it at `/api/auth/jwks`."""
 
     origin: str
-    keys: list[SigningKey]
+    keys: list[SigningKey] = field(default_factory=list)
     answer: Response | None = None
     """What it answers instead of the keys."""
     fetches: int = 0
@@ -44,17 +45,24 @@ class KeyServer:
         return self.answer or JSONResponse({"keys": [key.jwk for key in self.keys]})
 
 
-@pytest.fixture
-async def key_server() -> AsyncIterator[KeyServer]:
-    """With one key, of the default kind."""
+@pytest.fixture(scope="module")
+async def listening_key_server() -> AsyncIterator[KeyServer]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        keys = KeyServer(f"http://127.0.0.1:{listening.getsockname()[1]}", [SigningKey.new()])
+        keys = KeyServer(f"http://127.0.0.1:{listening.getsockname()[1]}")
         app = Starlette(routes=[Route("/api/auth/jwks", keys.respond)])
         server = uvicorn.Server(uvicorn.Config(app, lifespan="off", ws="none", log_config=None))
         running = asyncio.create_task(server.serve([listening]))
         yield keys
         server.should_exit = True
         await running
+
+
+@pytest.fixture
+def key_server(listening_key_server: KeyServer) -> KeyServer:
+    """With one key, of the default kind."""
+    server = listening_key_server
+    server.keys, server.answer, server.fetches = [SigningKey.new()], None, 0
+    return server
 
 
 @pytest.fixture
@@ -78,14 +86,14 @@ async def test_keys_are_fetched_once(database_url: str, issuer: Issuer, key_serv
     assert key_server.fetches == 1
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
 async def test_a_fetched_key_of_every_algorithm_counts(
-    database_url: str, issuer: Issuer, key_server: KeyServer, algorithm: str
+    database_url: str, issuer: Issuer, key_server: KeyServer
 ) -> None:
-    ada, key = await issuer.sign_up("Ada"), SigningKey.new(algorithm)
-    key_server.keys.append(key)
+    ada = await issuer.sign_up("Ada")
+    key_server.keys = [SigningKey.new(algorithm) for algorithm in ALGORITHMS]
     async with fetching(database_url, key_server) as client:
-        assert await who(client, bearer(key.sign(default_claims(ada)))) == ada.email
+        for key in key_server.keys:
+            assert await who(client, bearer(key.sign(default_claims(ada)))) == ada.email
 
 
 async def test_requests_at_the_same_time_share_one_fetch(
@@ -153,29 +161,30 @@ async def test_a_key_that_is_gone_counts_for_ten_minutes_at_most(
         assert await refusal(client, bearer(key.sign(default_claims(bob)))) == UNKNOWN_KEY
 
 
-BROKEN = {
-    "500": Response(status_code=500),
-    "redirect": Response(status_code=302, headers={"Location": "https://evil.example.com/jwks"}),
-    "no JSON": Response("<html>"),
-    "no keys": JSONResponse({}),
-    "no list": JSONResponse({"keys": 3}),
-    "a key without an id": JSONResponse({"keys": [{"kty": "OKP"}]}),
-    "no object": JSONResponse([1]),
-}
+BROKEN = (
+    Response(status_code=500),
+    Response(status_code=302, headers={"Location": "https://evil.example.com/jwks"}),
+    Response("<html>"),
+    JSONResponse({}),
+    JSONResponse({"keys": 3}),
+    JSONResponse({"keys": [{"kty": "OKP"}]}),
+    JSONResponse([1]),
+)
 
 
-@pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)
 async def test_old_keys_stay_when_a_fetch_fails(
-    database_url: str, issuer: Issuer, key_server: KeyServer, clock: Clock, answer: Response
+    database_url: str, issuer: Issuer, key_server: KeyServer, clock: Clock
 ) -> None:
-    ada, bob = await issuer.sign_up("Ada"), await issuer.sign_up("Bob")
+    ada = await issuer.sign_up("Ada")
     [key] = key_server.keys
     async with fetching(database_url, key_server) as client:
         assert await who(client, bearer(key.sign(default_claims(ada)))) == ada.email
-        key_server.answer = answer
-        clock.ahead += 601
-        assert await who(client, bearer(key.sign(default_claims(bob)))) == bob.email
-    assert key_server.fetches == 2
+        for number, answer in enumerate(BROKEN, start=1):
+            key_server.answer = answer
+            clock.ahead += 601
+            token = key.sign(default_claims(ada) | {"jti": str(number)})  # or it would be remembered
+            assert await who(client, bearer(token)) == ada.email
+            assert key_server.fetches == 1 + number
 
 
 async def test_without_any_keys_the_server_is_not_available(
@@ -203,3 +212,57 @@ async def test_a_symmetric_key_of_a_jwks_proves_nothing(
     token = signed({"alg": "HS256", "kid": "shared"}, default_claims(ada), secret, "HS256")
     async with fetching(database_url, key_server) as client:
         assert await refusal(client, bearer(token)) == INVALID
+
+
+# ---------------------------------------------------------------- Better Auth on another database
+
+EVERYTHING = "{ viewer { name email emailVerified image createdAt user { name } } }"
+CLAIMED = {
+    "name": "Ada",
+    "email": "ada@example.com",
+    "emailVerified": True,
+    "image": "https://example.com/ada.png",
+    "createdAt": "2026-01-01T00:00:00Z",
+    "user": {"name": "Ada"},
+}
+
+
+@pytest.fixture
+async def elsewhere(database_url: str, key_server: KeyServer) -> AsyncIterator[httpx.AsyncClient]:
+    """A server whose database has none of Better Auth's tables."""
+    await execute(database_url, 'DROP TABLE "user", session, account, verification, jwks CASCADE')
+    async with fetching(database_url, key_server) as client:
+        yield client
+
+
+async def viewer(client: httpx.AsyncClient, key: SigningKey, query: str = EVERYTHING, **claims: Any) -> Any:
+    token = key.sign(default_claims(Person("ada", "Ada", "ada@example.com")) | claims)
+    response = await client.post("/graphql", json={"query": query}, headers=bearer(token))
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def test_the_viewer_is_known_from_the_claims(elsewhere: httpx.AsyncClient, key_server: KeyServer) -> None:
+    answer = await viewer(elsewhere, key_server.keys[0], image="https://example.com/ada.png")
+    assert answer == {"data": {"viewer": CLAIMED}}
+
+
+async def test_the_claims_may_leave_name_and_email_out(elsewhere: httpx.AsyncClient, key_server: KeyServer) -> None:
+    answer = await viewer(elsewhere, key_server.keys[0], "{ viewer { name email } }", name=None, email=None)
+    assert answer == {"data": {"viewer": {"name": "ada", "email": ""}}}
+    answer = await viewer(elsewhere, key_server.keys[0], "{ viewer { name } }", name=None)
+    assert answer == {"data": {"viewer": {"name": "ada@example.com"}}}
+
+
+@pytest.mark.xfail(reason="UserRow.from_claims raises on it", strict=True)
+@pytest.mark.parametrize("moment", [1767225600, "soon", ["2026"]], ids=repr)
+async def test_a_claim_that_is_no_moment_leaves_the_rest_alone(
+    elsewhere: httpx.AsyncClient, key_server: KeyServer, moment: object
+) -> None:
+    answer = await viewer(elsewhere, key_server.keys[0], "{ viewer { name } }", createdAt=moment)
+    assert answer == {"data": {"viewer": {"name": "Ada"}}}
+
+
+async def test_a_claim_of_another_kind_is_no_fault_of_ours(elsewhere: httpx.AsyncClient, key_server: KeyServer) -> None:
+    for claim in ({"image": 3}, {"name": 3}, {"email": ["a"]}, {"emailVerified": "no"}):
+        assert (await viewer(elsewhere, key_server.keys[0], **claim)).keys() == {"data"}

@@ -3,7 +3,6 @@
 import json
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -24,56 +23,57 @@ async def key(issuer: Issuer) -> SigningKey:
     return await issuer.new_key()
 
 
+def with_claims(key: SigningKey, person: Person, **claims: object) -> dict[str, str]:
+    """The header with a token of this person in which these claims replace the usual ones; they may be of any kind."""
+    header = {"alg": key.algorithm, "kid": key.kid}
+    return bearer(signed(header, default_claims(person) | claims, key.private, key.algorithm))
+
+
 # ---------------------------------------------------------------- signatures
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-async def test_every_algorithm_of_better_auth_counts(api: Api, ada: Person, algorithm: str) -> None:
-    key = await api.issuer.new_key(algorithm)
-    assert await who(api.client, bearer(key.sign(default_claims(ada)))) == ada.email
+async def test_every_algorithm_of_better_auth_counts(api: Api, ada: Person) -> None:
+    for algorithm in ALGORITHMS:
+        key = await api.issuer.new_key(algorithm)
+        assert await who(api.client, bearer(key.sign(default_claims(ada)))) == ada.email
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-async def test_every_algorithm_counts_with_keys_from_before_1_7(
-    database_url: str, issuer: Issuer, algorithm: str
-) -> None:
-    ada, key = await issuer.sign_up("Ada"), await issuer.new_key(algorithm)
+async def test_every_algorithm_counts_with_keys_from_before_1_7(database_url: str, issuer: Issuer) -> None:
+    ada = await issuer.sign_up("Ada")
+    keys = [await issuer.new_key(algorithm) for algorithm in ALGORITHMS]
     await execute(database_url, 'ALTER TABLE jwks DROP alg, DROP crv, DROP "expiresAt"')
     async with serving(settings(database_url)) as client:
-        assert await who(client, bearer(key.sign(default_claims(ada)))) == ada.email
+        for key in keys:
+            assert await who(client, bearer(key.sign(default_claims(ada)))) == ada.email
 
 
 @pytest.mark.parametrize("stored", [True, False], ids=["stored algorithm", "before 1.7"])
-@pytest.mark.parametrize("claimed", ["HS256", "none", "None", "ES256", "EdDSA", "RS512", "", None, 3, ["RS256"]])
-async def test_the_token_does_not_choose_the_algorithm(
-    database_url: str, issuer: Issuer, stored: bool, claimed: object
-) -> None:
+async def test_the_token_does_not_choose_the_algorithm(database_url: str, issuer: Issuer, stored: bool) -> None:
     ada, key = await issuer.sign_up("Ada"), await issuer.new_key("RS256")
     if not stored:
         await execute(database_url, "ALTER TABLE jwks DROP alg, DROP crv")
     async with serving(settings(database_url)) as client:
-        token = signed({"alg": claimed, "kid": key.kid}, default_claims(ada), key.private, "RS256")
-        assert await refusal(client, bearer(token)) == INVALID
+        for claimed in ("HS256", "none", "None", "ES256", "EdDSA", "RS512", "", None, 3, ["RS256"]):
+            token = signed({"alg": claimed, "kid": key.kid}, default_claims(ada), key.private, "RS256")
+            assert await refusal(client, bearer(token)) == INVALID
 
 
 @pytest.mark.parametrize("stored", [True, False], ids=["stored algorithm", "before 1.7"])
-@pytest.mark.parametrize("encoding", ["PEM", "DER", "JWK", "the secret of sessions"])
-async def test_hs256_with_what_others_know_proves_nothing(
-    database_url: str, issuer: Issuer, stored: bool, encoding: str
-) -> None:
+async def test_hs256_with_what_others_know_proves_nothing(database_url: str, issuer: Issuer, stored: bool) -> None:
     ada, key = await issuer.sign_up("Ada"), await issuer.new_key("RS256")
     if not stored:
         await execute(database_url, "ALTER TABLE jwks DROP alg, DROP crv")
     public = key.private.public_key()
-    known = {
-        "PEM": public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
-        "DER": public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
-        "JWK": json.dumps(key.public).encode(),
-        "the secret of sessions": SECRET.encode(),
-    }
-    token = signed({"alg": "HS256", "kid": key.kid}, default_claims(ada), known[encoding], "HS256")
+    known = [
+        public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+        public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        json.dumps(key.public).encode(),
+        SECRET.encode(),
+    ]
     async with serving(settings(database_url)) as client:
-        assert await refusal(client, bearer(token)) == INVALID
+        for secret in known:
+            token = signed({"alg": "HS256", "kid": key.kid}, default_claims(ada), secret, "HS256")
+            assert await refusal(client, bearer(token)) == INVALID
 
 
 async def test_a_token_without_a_signature_is_refused(api: Api, ada: Person, key: SigningKey) -> None:
@@ -95,17 +95,16 @@ async def test_another_key_of_the_same_table_did_not_sign_it(api: Api, ada: Pers
 # ---------------------------------------------------------------- keys
 
 
-@pytest.mark.parametrize(
-    "kid", ["unknown", "", "a\0b", "\ud800", "ключ", "k" * 100_000, "' OR true --"], ids=lambda kid: ascii(kid)[:20]
-)
-async def test_an_unknown_key_is_refused(api: Api, ada: Person, key: SigningKey, kid: str) -> None:
-    assert await refusal(api.client, bearer(key.sign(default_claims(ada), kid=kid))) == UNKNOWN_KEY
+async def test_an_unknown_key_is_refused(api: Api, ada: Person, key: SigningKey) -> None:
+    for kid in ("unknown", "", "a\0b", "\ud800", "ключ", "k" * 100_000, "' OR true --"):
+        assert await refusal(api.client, bearer(key.sign(default_claims(ada), kid=kid))) == UNKNOWN_KEY
 
 
-@pytest.mark.parametrize("kid", [None, 1, 1.5, True, [], ["a"], {}], ids=repr)
-async def test_a_key_id_that_is_no_text_is_refused(api: Api, ada: Person, key: SigningKey, kid: object) -> None:
-    token = signed({"alg": "EdDSA", "kid": kid}, default_claims(ada), key.private, "EdDSA")
-    assert await refusal(api.client, bearer(token)) in (INVALID, UNKNOWN_KEY)
+async def test_a_key_id_that_is_no_text_is_refused(api: Api, ada: Person, key: SigningKey) -> None:
+    kids: list[object] = [None, 1, 1.5, True, [], ["a"], {}]
+    for kid in kids:
+        token = signed({"alg": "EdDSA", "kid": kid}, default_claims(ada), key.private, "EdDSA")
+        assert await refusal(api.client, bearer(token)) in (INVALID, UNKNOWN_KEY)
 
 
 async def test_a_token_that_names_no_key_is_refused(api: Api, ada: Person, key: SigningKey) -> None:
@@ -129,20 +128,20 @@ async def test_a_rotated_key_counts_for_30_days(api: Api, ada: Person) -> None:
     assert await refusal(api.client, bearer(too_old.sign(default_claims(ada)))) == UNKNOWN_KEY
 
 
-@pytest.mark.parametrize("public", ["", "null", "[]", "{}", '"x"', "not JSON", '{"kty":"OKP","crv":"Ed25519"}'])
-async def test_a_broken_key_is_no_fault_of_ours(api: Api, ada: Person, key: SigningKey, public: str) -> None:
-    await api.issuer.connection.execute('UPDATE jwks SET "publicKey" = $1', public)
-    assert await refusal(api.client, bearer(key.sign(default_claims(ada)))) == INVALID
+async def test_a_broken_key_is_no_fault_of_ours(api: Api, ada: Person, key: SigningKey) -> None:
+    for public in ("", "null", "[]", "{}", '"x"', "not JSON", '{"kty":"OKP","crv":"Ed25519"}'):
+        await api.issuer.connection.execute('UPDATE jwks SET "publicKey" = $1', public)
+        assert await refusal(api.client, bearer(key.sign(default_claims(ada)))) == INVALID
 
 
 # ---------------------------------------------------------------- claims
 
 
-@pytest.mark.parametrize("claim", ["exp", "iat", "sub", "iss", "aud"])
-async def test_a_token_without_one_of_the_claims_is_refused(api: Api, ada: Person, key: SigningKey, claim: str) -> None:
-    claims = default_claims(ada)
-    del claims[claim]
-    assert await refusal(api.client, bearer(key.sign(claims))) == INVALID
+async def test_a_token_without_one_of_the_claims_is_refused(api: Api, ada: Person, key: SigningKey) -> None:
+    for claim in ("exp", "iat", "sub", "iss", "aud"):
+        claims = default_claims(ada)
+        del claims[claim]
+        assert await refusal(api.client, bearer(key.sign(claims))) == INVALID
 
 
 async def test_a_token_counts_until_it_expires(api: Api, ada: Person) -> None:
@@ -157,10 +156,9 @@ async def test_clocks_may_differ_by_five_seconds(api: Api, ada: Person) -> None:
     assert await refusal(api.client, bearer(await api.issuer.token(ada, iat=now + 30))) == INVALID
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example.com", f"{ORIGIN}/", f"{ORIGIN}/api/auth", "", [ORIGIN]])
-async def test_a_token_of_another_issuer_is_refused(api: Api, ada: Person, origin: object, key: SigningKey) -> None:
-    token = signed({"alg": "EdDSA", "kid": key.kid}, default_claims(ada) | {"iss": origin}, key.private, "EdDSA")
-    assert await refusal(api.client, bearer(token)) == f"The token is not from {ORIGIN}."
+async def test_a_token_of_another_issuer_is_refused(api: Api, ada: Person, key: SigningKey) -> None:
+    for other in ("https://evil.example.com", f"{ORIGIN}/", f"{ORIGIN}/api/auth", "", [ORIGIN]):
+        assert await refusal(api.client, with_claims(key, ada, iss=other)) == f"The token is not from {ORIGIN}."
 
 
 async def test_localhost_is_not_127_0_0_1(database_url: str, issuer: Issuer) -> None:
@@ -172,18 +170,15 @@ async def test_localhost_is_not_127_0_0_1(database_url: str, issuer: Issuer) -> 
         assert refused == f"The token is not from {here}."
 
 
-@pytest.mark.parametrize("audience", ["https://evil.example.com", ["a", "b"], [3], 3, "better-auth:session-cache"])
-async def test_a_token_for_another_audience_is_refused(
-    api: Api, ada: Person, key: SigningKey, audience: object
-) -> None:
-    token = signed({"alg": "EdDSA", "kid": key.kid}, default_claims(ada) | {"aud": audience}, key.private, "EdDSA")
-    assert await refusal(api.client, bearer(token)) == f"The token is not meant for {ORIGIN}."
+async def test_a_token_for_another_audience_is_refused(api: Api, ada: Person, key: SigningKey) -> None:
+    for other in ("https://evil.example.com", ["a", "b"], [3], 3, "better-auth:session-cache"):
+        assert await refusal(api.client, with_claims(key, ada, aud=other)) == f"The token is not meant for {ORIGIN}."
 
 
-@pytest.mark.parametrize("audience", ["", [], None], ids=repr)
-async def test_an_audience_that_is_none_is_refused(api: Api, ada: Person, key: SigningKey, audience: object) -> None:
-    token = signed({"alg": "EdDSA", "kid": key.kid}, default_claims(ada) | {"aud": audience}, key.private, "EdDSA")
-    assert await refusal(api.client, bearer(token)) == INVALID
+async def test_an_audience_that_is_none_is_refused(api: Api, ada: Person, key: SigningKey) -> None:
+    nothings: list[object] = ["", [], None]
+    for nothing in nothings:
+        assert await refusal(api.client, with_claims(key, ada, aud=nothing)) == INVALID
 
 
 async def test_one_audience_of_several_suffices(api: Api, ada: Person) -> None:
@@ -205,37 +200,34 @@ async def test_the_session_cache_is_no_api_token(api: Api, ada: Person, key: Sig
     assert "better-auth.session-cache+jwt" in await refusal(api.client, bearer(token))
 
 
-@pytest.mark.parametrize("type_", ["at+jwt", "", 3, None, {"a": "b" * 500}], ids=repr)
-async def test_another_type_of_token_is_refused(api: Api, ada: Person, key: SigningKey, type_: object) -> None:
-    header = {"alg": "EdDSA", "kid": key.kid, "typ": type_}
-    refused = await refusal(api.client, bearer(signed(header, default_claims(ada), key.private, "EdDSA")))
-    assert len(refused) < 150
+async def test_another_type_of_token_is_refused(api: Api, ada: Person, key: SigningKey) -> None:
+    for other in ("at+jwt", "", 3, None, {"a": "b" * 500}):
+        header = {"alg": "EdDSA", "kid": key.kid, "typ": other}
+        refused = await refusal(api.client, bearer(signed(header, default_claims(ada), key.private, "EdDSA")))
+        assert len(refused) < 150
 
 
 async def test_the_type_jwt_may_be_said(api: Api, ada: Person, key: SigningKey) -> None:
     assert await who(api.client, bearer(key.sign(default_claims(ada), typ="JWT"))) == ada.email
 
 
-@pytest.mark.parametrize(
-    "subject", ["", "a\0b", "\ud800", "u" * 256, 7, None, True, [], {}], ids=lambda s: ascii(s)[:20]
-)
-async def test_a_subject_that_is_no_user_id_is_refused(api: Api, ada: Person, key: SigningKey, subject: object) -> None:
-    header = {"alg": "EdDSA", "kid": key.kid}
-    await refusal(api.client, bearer(signed(header, default_claims(ada) | {"sub": subject}, key.private, "EdDSA")))
+async def test_a_subject_that_is_no_user_id_is_refused(api: Api, ada: Person, key: SigningKey) -> None:
+    subjects: list[object] = ["", "a\0b", "\ud800", "u" * 256, 7, None, True, [], {}]
+    for subject in subjects:
+        await refusal(api.client, with_claims(key, ada, sub=subject))
 
 
-@pytest.mark.parametrize("claims", [None, [], "x", 3, {}], ids=repr)
-async def test_a_payload_that_is_no_set_of_claims_is_refused(api: Api, key: SigningKey, claims: object) -> None:
-    token = signed({"alg": "EdDSA", "kid": key.kid}, claims, key.private, "EdDSA")
-    assert await refusal(api.client, bearer(token)) == INVALID
+async def test_a_payload_that_is_no_set_of_claims_is_refused(api: Api, key: SigningKey) -> None:
+    payloads: list[object] = [None, [], "x", 3, {}]
+    for payload in payloads:
+        token = signed({"alg": "EdDSA", "kid": key.kid}, payload, key.private, "EdDSA")
+        assert await refusal(api.client, bearer(token)) == INVALID
 
 
-@pytest.mark.parametrize(
-    "expiry", [None, "soon", [], float("inf"), float("nan"), -1, 10**400], ids=lambda e: str(e)[:9]
-)
-async def test_an_expiry_that_is_no_moment_is_refused(api: Api, ada: Person, key: SigningKey, expiry: object) -> None:
-    header = {"alg": "EdDSA", "kid": key.kid}
-    await refusal(api.client, bearer(signed(header, default_claims(ada) | {"exp": expiry}, key.private, "EdDSA")))
+async def test_an_expiry_that_is_no_moment_is_refused(api: Api, ada: Person, key: SigningKey) -> None:
+    expiries: list[object] = [None, "soon", [], float("inf"), float("nan"), -1, 10**400]
+    for expiry in expiries:
+        await refusal(api.client, with_claims(key, ada, exp=expiry))
 
 
 async def test_the_subject_is_the_user_whatever_id_says(api: Api, ada: Person, bob: Person) -> None:
@@ -247,15 +239,16 @@ async def test_a_payload_of_ones_own_needs_no_name(api: Api, ada: Person, key: S
     assert await who(api.client, bearer(key.sign(claims))) == ada.email
 
 
-@pytest.mark.parametrize("until", [None, "2999-01-01T00:00:00.000Z", "2999-01-01T00:00:00"])
-async def test_a_token_that_says_banned_is_refused(api: Api, ada: Person, until: str | None) -> None:
-    token = await api.issuer.token(ada, banned=True, banExpires=until)
-    assert await refusal(api.client, bearer(token)) == "This account is banned."
+async def test_a_token_that_says_banned_is_refused(api: Api, ada: Person) -> None:
+    for until in (None, "2999-01-01T00:00:00.000Z", "2999-01-01T00:00:00"):
+        token = await api.issuer.token(ada, banned=True, banExpires=until)
+        assert await refusal(api.client, bearer(token)) == "This account is banned."
 
 
-@pytest.mark.parametrize("claims", [{"banned": False}, {"banned": True, "banExpires": "2020-01-01T00:00:00.000Z"}])
-async def test_a_ban_that_is_over_does_not_count(api: Api, ada: Person, claims: dict[str, Any]) -> None:
-    assert await who(api.client, bearer(await api.issuer.token(ada, **claims))) == ada.email
+async def test_a_ban_that_is_over_does_not_count(api: Api, ada: Person) -> None:
+    over = await api.issuer.token(ada, banned=True, banExpires="2020-01-01T00:00:00.000Z")
+    assert await who(api.client, bearer(over)) == ada.email
+    assert await who(api.client, bearer(await api.issuer.token(ada, banned=False))) == ada.email
 
 
 async def test_a_ban_until_no_moment_is_refused(api: Api, ada: Person) -> None:
