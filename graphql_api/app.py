@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import httpx
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -20,6 +21,7 @@ from graphql_api.auth import tables
 from graphql_api.auth.authenticate import Authenticator
 from graphql_api.auth.tables import Tables
 from graphql_api.database import LOST, Database
+from graphql_api.errors import Code
 from graphql_api.http import health
 from graphql_api.http.endpoint import Endpoint
 from graphql_api.http.middleware import RequestId
@@ -63,6 +65,7 @@ def create_app(settings: Settings) -> Starlette:
             Route("/health/live", health.live),
             Route("/health/ready", _stateful("ready")),
         ],
+        exception_handlers={HTTPException: _not_here},
         middleware=[
             Middleware(RequestId),
             Middleware(
@@ -109,6 +112,14 @@ def _stateful(name: str) -> Any:
         return response
 
     return call
+
+
+async def _not_here(_: Request, error: Exception) -> Response:
+    """An unknown path, or a method that a path does not answer, in the form of all other errors."""
+    assert isinstance(error, HTTPException)
+    message = f"{error.detail}. This server answers at {', '.join(['/', *LINKS.values()])}."
+    content = {"errors": [{"message": message, "extensions": {"code": Code.BAD_REQUEST.value}}]}
+    return JSONResponse(content, status_code=error.status_code, headers=error.headers)
 
 
 async def _welcome(request: Request) -> Response:

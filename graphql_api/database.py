@@ -35,6 +35,7 @@ LOST = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that is ended in the very moment of its use
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -140,13 +141,18 @@ class Database:
                 seconds = self._settings.statement_timeout_seconds
                 message = f"The database needed more than {seconds:g} s. Ask for less at once."
                 raise RequestError(Code.TIMEOUT, message) from error
-            process = connection.get_server_pid()
-            if monotonic() - self._opened_at[process] > self._settings.pool_recycle_seconds:
-                del self._opened_at[process]
+            opened_at = self._opened_at.get(connection.get_server_pid(), monotonic())
+            if monotonic() - opened_at > self._settings.pool_recycle_seconds:
                 await connection.close()
 
     async def _remember(self, connection: asyncpg.Connection) -> None:
-        self._opened_at[connection.get_server_pid()] = monotonic()
+        process = connection.get_server_pid()
+        self._opened_at[process] = monotonic()
+
+        def forget(_: object) -> None:
+            self._opened_at.pop(process, None)
+
+        connection.add_termination_listener(forget)
 
     async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try again, ever more slowly, while the connection is at fault: a database that sleeps needs a moment."""

@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     # ------------------------------------------------------------------ who is asking
     auth_url: str | None = Field(
         default=None,
-        description="Origin of the Better Auth server, `https://app.example.com`: the issuer and audience of its JWTs.",
+        description="Better Auth's `baseURL`, `https://app.example.com`: its origin is issuer and audience of JWTs.",
     )
     auth_issuer: str | None = Field(
         default=None, description="`jwt.issuer` where Better Auth sets it. Unset: AUTH_URL."
@@ -118,7 +118,9 @@ class Settings(BaseSettings):
     )
     request_timeout_seconds: Seconds = Field(default=30, description="A request is ended with TIMEOUT after this.")
     max_body_bytes: int = Field(default=1_000_000, ge=1000, description="A longer request is refused with 413.")
-    max_tokens: int = Field(default=5_000, ge=100, description="A longer GraphQL document is refused.")
+    max_tokens: int = Field(
+        default=5_000, ge=100, description="A longer GraphQL document is refused, and so are more values in variables."
+    )
     max_cost: int = Field(
         default=20_000,
         ge=1,
@@ -156,12 +158,22 @@ class Settings(BaseSettings):
     def _driver_url(cls, value: str | None) -> str | None:
         return value if value is None else _for_asyncpg(value)
 
-    @field_validator("auth_url", "auth_issuer")
+    @field_validator("auth_url")
     @classmethod
     def _origin(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
+        """As browsers and Better Auth write an origin: without path, default port and capitals."""
+        if value is None:
+            return None
+        try:
+            parts = urlsplit(value)
+            port = parts.port
+        except ValueError:
+            parts, port = urlsplit(""), None
+        if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("is not a web address; write it like https://app.example.com")
-        return value and value.rstrip("/")
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        own_port = port is not None and port != {"http": 80, "https": 443}[parts.scheme]
+        return f"{parts.scheme}://{host}:{port}" if own_port else f"{parts.scheme}://{host}"
 
     @model_validator(mode="after")
     def _pool_bounds(self) -> Self:

@@ -18,7 +18,7 @@ from graphql_api.dev import better_auth, postgres
 from graphql_api.settings import Settings
 from tests.client import Api, serving, settings
 from tests.issuer import Issuer, Person
-from tests.processes import postgres_processes
+from tests.process import postgres_processes
 
 SERVER = "TEST_POSTGRES_URL"
 FAST = ("fsync = off", "synchronous_commit = off", "full_page_writes = off")

@@ -1,12 +1,19 @@
-"""The server as a process of its own, started as an operator starts it."""
+"""The command `graphql-api` as a process of its own, started as people and operators start it."""
 
 import asyncio
 import os
 import re
+import socket
+import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
 
 from tests.issuer import ORIGIN, SECRET
 
@@ -43,25 +50,18 @@ class Server:
         return int(self.address.rpartition(":")[2])
 
 
-def environment(database_url: str, **changes: str) -> dict[str, str]:
-    """What a server for tests finds in its environment: nothing of this machine's settings, but its paths."""
+def environment(**variables: str) -> dict[str, str]:
+    """Nothing of this machine's settings, but its paths."""
     paths = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
-    return {
-        **paths,
-        "DATABASE_URL": database_url,
-        "AUTH_URL": ORIGIN,
-        "BETTER_AUTH_SECRET": SECRET,
-        "POOL_MIN": "1",
-        "PORT": "0",
-        **changes,
-    }
+    return paths | variables
 
 
 async def start(database_url: str, **changes: str) -> asyncio.subprocess.Process:
     """`graphql-api serve` with these settings, on a port that the system chooses; not waited for."""
+    defaults = {"AUTH_URL": ORIGIN, "BETTER_AUTH_SECRET": SECRET, "POOL_MIN": "1", "PORT": "0"}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "graphql_api", "serve"),
-        env=environment(database_url, **changes),
+        env=environment(DATABASE_URL=database_url, **(defaults | changes)),
         stderr=asyncio.subprocess.PIPE,
     )
 
@@ -81,3 +81,64 @@ async def running(database_url: str, **changes: str) -> AsyncIterator[Server]:
             server.process.terminate()
         await server.process.wait()
         await reading
+
+
+COMMAND = str(Path(sys.executable).parent / "graphql-api")
+
+
+def run(*arguments: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [COMMAND, *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environment(**variables), capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def started(*arguments: str, folder: Path, port: int, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """A server process that answers; killed at the end if it still runs."""
+    with (folder / "output").open("w") as output:
+        process = subprocess.Popen(
+            [COMMAND, *arguments, "--port", str(port)],
+            cwd=folder,
+            env=environment(**variables),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/health/live").raise_for_status()
+                break
+            except httpx.HTTPError:
+                assert process.poll() is None, (folder / "output").read_text()
+                assert time.monotonic() < deadline, (folder / "output").read_text()
+                time.sleep(0.1)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def ready(port: int) -> httpx.Response:
+    return httpx.get(f"http://127.0.0.1:{port}/health/ready")
+
+
+def postgres_processes(folder: Path) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if str(folder) in " ".join(_command_line(process))]
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline() if process.name() == "postgres" else []
+    except psutil.NoSuchProcess:
+        return []

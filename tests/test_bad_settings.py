@@ -3,6 +3,7 @@
 import pytest
 
 from graphql_api.settings import ConfigurationError, Settings
+from tests.client import settings
 from tests.process import start
 
 URL = "postgresql://ada:pa55word@db.example.com/tasks"
@@ -109,3 +110,25 @@ async def test_the_command_ends_with_status_1_and_the_same_line() -> None:
     lines = written.decode().splitlines()
     assert [line.split()[:2] for line in lines] == [["graphql-api:", "DATABASE_URL"], ["graphql-api:", "WORKERS:"]]
     assert "pa55" not in written.decode()
+
+
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [
+        ("https://app.example.com", "https://app.example.com"),
+        ("https://App.Example.com:443/api/auth/", "https://app.example.com"),
+        ("http://localhost:3000/", "http://localhost:3000"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+    ],
+)
+def test_the_address_of_better_auth_is_taken_by_its_origin(given: str, origin: str) -> None:
+    assert settings("postgresql://localhost/x", auth_url=given).issuer == origin
+
+
+@pytest.mark.parametrize("given", ["app.example.com", "ftp://app.example.com", "https://", "https://x:port"])
+def test_what_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    assert mistake(monkeypatch, AUTH_URL=given).startswith("AUTH_URL is not a web address")
+
+
+def test_an_issuer_is_taken_as_it_is() -> None:
+    assert settings("postgresql://localhost/x", auth_issuer="urn:us/").issuer == "urn:us/"

@@ -13,7 +13,7 @@ import pytest
 from graphql_api import cli
 from graphql_api.schema import sdl
 from tests.conftest import execute
-from tests.processes import free_port, postgres_processes, ready, run, started
+from tests.process import free_port, postgres_processes, ready, run, started
 
 
 def test_dev_serves_sample_data_to_a_person_who_pastes(development: Path) -> None:

@@ -218,6 +218,18 @@ async def test_a_duration_counts_from_now(api: Api, ada: Person, duration: str, 
     assert data["viewer"]["tasks"]["totalCount"] == int(found)
 
 
+async def test_a_search_is_at_most_1000_characters(api: Api, ada: Person) -> None:
+    await api.data(ada, FIND, filter={"search": "x " * 500})
+    [error] = await api.errors(ada, FIND, filter={"search": "x" * 1001})
+    assert error["message"] == "`filter.search` has 1001 characters; at most 1000 are allowed."
+
+
+async def test_filters_in_a_filter_are_at_most_100(api: Api, ada: Person) -> None:
+    await api.data(ada, FIND, filter={"and": [{}] * 100})
+    [error] = await api.errors(ada, FIND, filter={"and": [{}] * 101})
+    assert error["message"] == "`filter.and[100]` is filter 101 in a filter; at most 100 are allowed."
+
+
 async def test_null_means_the_same_as_leaving_it_out(api: Api, ada: Person) -> None:
     await api.create(ada)
     empty = {"completed": None, "title": {"eq": None, "in": None}, "and": None, "not": None, "dueDate": None}

@@ -489,3 +489,13 @@ async def test_open_requests_are_answered_before_the_server_ends(database_url: s
         # uvicorn passes the signal on to itself when all is done, which a shell calls 143
         assert await server.process.wait() in (0, -signal.SIGTERM)
         assert not [line for line in server.log if "Traceback" in line or "ERROR" in line]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("POST", "/health/live", 405)])
+async def test_what_is_not_here_is_told_in_json(api: Api, method: str, path: str, status: int) -> None:
+    response = await api.client.request(method, path)
+    assert response.status_code == status
+    [error] = response.json()["errors"]
+    assert error["extensions"] == {"code": "BAD_REQUEST"}
+    assert "/graphql" in error["message"]
+    assert ("allow" in response.headers) == (status == 405)

@@ -10,7 +10,7 @@ import pytest
 
 from graphql_api.errors import Code
 from graphql_api.settings import Settings
-from tests.processes import environment, free_port, started
+from tests.process import environment, free_port, started
 
 PROJECT = Path(__file__).parent.parent
 README = (PROJECT / "README.md").read_text()

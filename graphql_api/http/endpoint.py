@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from graphql import ExecutionResult, GraphQLError, OperationType
@@ -12,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from graphql_api.auth.authenticate import Authenticator
-from graphql_api.auth.identity import Identity
 from graphql_api.auth.tables import Tables
 from graphql_api.context import Context
 from graphql_api.database import Database
@@ -85,7 +83,7 @@ class Endpoint:
 
     async def _answer(self, request: Request, media: str) -> Response:
         parameters = await graphql_request.read(request, self._settings.max_body_bytes)
-        identity = await self._identify(request)
+        identity = await self._authenticator.identify(request.scope["headers"])
         operation = self._engine.prepare(parameters.query, parameters.operation_name, parameters.variables)
         if request.method == "GET" and operation.type is not OperationType.QUERY:
             raise Refusal(
@@ -93,20 +91,6 @@ class Endpoint:
             )
         context = Context(self._database, self._tables, identity)
         return _answered(await self._engine.execute(operation, context), media)
-
-    async def _identify(self, request: Request) -> Identity | None:
-        """Who is asking. A page of a foreign origin cannot ask with the viewer's cookie."""
-        identity = await self._authenticator.identify(request.scope["headers"])
-        if identity is not None and "authorization" not in request.headers:
-            origin = request.headers.get("origin")
-            if origin is not None and not self._trusts(origin, request.headers.get("host", "")):
-                raise RequestError(
-                    Code.FORBIDDEN, f"Pages of {origin[:100]} may not use the session cookie; see TRUSTED_ORIGINS."
-                )
-        return identity
-
-    def _trusts(self, origin: str, host: str) -> bool:
-        return origin in self._settings.cookie_origins or urlsplit(origin).netloc == host
 
 
 def _answered(result: ExecutionResult, media: str) -> Response:

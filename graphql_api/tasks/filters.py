@@ -19,7 +19,10 @@ from graphql_api.users.types import user_id
 
 DEPTH_MAX = 5
 CONDITIONS_MAX = 50
+FILTERS_MAX = 100
+"""Filters inside of filters; without conditions they are still work."""
 VALUES_MAX = 100
+SEARCH_MAX = 1000
 
 Condition = sa.ColumnElement[bool]
 
@@ -89,7 +92,8 @@ class TaskFilter:
     or_: list["TaskFilter"] | None = _given("At least one of these holds; an empty list does not.", name="or")
     not_: "TaskFilter | None" = _given("This does not hold.", name="not")
     search: str | None = _given(
-        'Words of title and description in any case, as in a search box: `milk -oat "corner shop"`. Blank matches all.'
+        'Words of title and description in any case, as in a search box: `milk -oat "corner shop"`. Blank matches all. '
+        "At most 1000 characters."
     )
     completed: bool | None = _given("Is completed, or is not.")
     overdue: bool | None = _given("The due date has passed and the task is not completed, or else.")
@@ -143,10 +147,14 @@ class _Translation:
     def __init__(self, now: datetime) -> None:
         self._now = now
         self._conditions = 0
+        self._filters = 0
 
     def level(self, task_filter: TaskFilter, path: str, depth: int) -> Condition:
         if depth > DEPTH_MAX:
             raise bad_input(f"`{path}` is {depth} levels deep; a filter has at most {DEPTH_MAX}.")
+        self._filters += depth > 1
+        if self._filters > FILTERS_MAX:
+            raise bad_input(f"`{path}` is filter {self._filters} in a filter; at most {FILTERS_MAX} are allowed.")
         parts = [self._part(task_filter, name, value, path, depth) for name, value in _fields(task_filter)]
         return sa.and_(sa.true(), *parts)
 
@@ -161,6 +169,8 @@ class _Translation:
             return self._comparison(COLUMNS[name], value, here)
         self._count(here)
         if name == "search":
+            if len(value) > SEARCH_MAX:
+                raise bad_input(f"`{here}` has {len(value)} characters; at most {SEARCH_MAX} are allowed.")
             return _search(_text(value, here))
         if name == "overdue":
             overdue = is_overdue(self._now)

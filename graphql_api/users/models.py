@@ -39,15 +39,22 @@ class UserRow:
     @classmethod
     def from_claims(cls, user_id: str, claims: Mapping[str, Any]) -> UserRow:
         """The default payload of Better Auth's JWT plugin; `definePayload` may have left any of it out."""
-        created_at = claims.get("createdAt")
+        image = claims.get("image")
         return cls(
             id=user_id,
             name=str(claims.get("name") or claims.get("email") or user_id),
             email=str(claims.get("email") or ""),
             email_verified=claims.get("emailVerified") is True,
-            image=claims.get("image"),
-            created_at=in_utc(datetime.fromisoformat(created_at)) if created_at else None,
+            image=image if isinstance(image, str) else None,
+            created_at=_moment(claims.get("createdAt")),
         )
+
+
+def _moment(claim: object) -> datetime | None:
+    try:
+        return in_utc(datetime.fromisoformat(claim)) if isinstance(claim, str) else None
+    except ValueError:
+        return None
 
 
 def people(user: sa.Table) -> sa.Select[Any]:
