@@ -69,7 +69,7 @@ def presentable(error: GraphQLError, request_id: str) -> GraphQLError:
     if "code" in (error.extensions or {}):
         return error
     if cause is None or isinstance(cause, GraphQLError):
-        return _with_code(error, Code.BAD_USER_INPUT)
+        return with_code(error, Code.BAD_USER_INPUT)
     logger.error("request %s failed at %s", request_id, error.path, exc_info=cause)
     return GraphQLError(
         f"Something went wrong on our side. If it happens again, report this request: {request_id}",
@@ -79,7 +79,8 @@ def presentable(error: GraphQLError, request_id: str) -> GraphQLError:
     )
 
 
-def _with_code(error: GraphQLError, code: Code) -> GraphQLError:
+def with_code(error: GraphQLError, code: Code) -> GraphQLError:
+    """The same error, with a code that says what kind it is."""
     error.extensions = {**(error.extensions or {}), "code": code.value}
     return error
 

@@ -35,9 +35,8 @@ from graphql import (
 from graphql_api.operations import rules
 from graphql_api.relay.connections import PAGE_DEFAULT, PAGE_MAX
 
-COUNTS = frozenset({"totalCount", "taskCounts"})
-"""Fields that go through all rows to give numbers."""
 COUNT_COST = 100
+"""Of a field called `…Count` or `…Counts`: it goes through all rows to give numbers."""
 CHANGE_COST = 10
 SCHEMA_OBJECTS = 20
 """So many objects of the schema cost as much as one of the database."""
@@ -110,7 +109,7 @@ class Price:
         definition = self._schema.get_field(parent, name)
         assert definition is not None  # or the document would not be valid
         inner_type = get_named_type(definition.type)
-        if name in COUNTS:
+        if name.endswith(("Count", "Counts")):
             return COUNT_COST
         if field.selection_set is None or not is_composite_type(inner_type):
             return int(is_introspection_type(parent))

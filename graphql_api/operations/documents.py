@@ -15,7 +15,7 @@ from graphql import (
     validate,
 )
 
-from graphql_api.errors import Code, RequestError
+from graphql_api.errors import Code, RequestError, with_code
 from graphql_api.operations import cost, rules
 
 REMEMBERED = 500
@@ -90,7 +90,7 @@ class Documents:
         try:
             node = parse(text, max_tokens=self._max_tokens)
         except GraphQLError as error:
-            raise InvalidDocument([_with_code(error, Code.GRAPHQL_PARSE_FAILED)]) from None
+            raise InvalidDocument([with_code(error, Code.GRAPHQL_PARSE_FAILED)]) from None
         try:
             rules.check(node)
             errors = validate(self._schema, node, self._rules, max_errors=10)
@@ -101,10 +101,5 @@ class Documents:
                 GraphQLError("The fragments of the document lead too deep. Spread them less far into each other.")
             ]
         if errors:
-            raise InvalidDocument([_with_code(error, Code.GRAPHQL_VALIDATION_FAILED) for error in errors])
+            raise InvalidDocument([with_code(error, Code.GRAPHQL_VALIDATION_FAILED) for error in errors])
         return Document(self._schema, node)
-
-
-def _with_code(error: GraphQLError, code: Code) -> GraphQLError:
-    error.extensions = {**(error.extensions or {}), "code": code.value}
-    return error
