@@ -86,6 +86,11 @@ async def inspect(settings: Settings) -> Tables:
 
     Raises `ConfigurationError` with what is wrong and what to do about it.
     """
+    if not settings.issuer and not settings.secrets:
+        raise ConfigurationError(
+            "Nobody could sign in: set AUTH_URL=https://app.example.com (the origin of Better Auth) to accept its "
+            "JWTs, BETTER_AUTH_SECRET (the same as Better Auth's) to accept its sessions, or both"
+        )
     try:
         connection = await asyncpg.connect(
             settings.database_url, timeout=settings.connect_timeout_seconds, statement_cache_size=0

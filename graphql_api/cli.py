@@ -138,19 +138,21 @@ def application() -> ASGIApp:
     if session := os.environ.get(DEV_SESSION):
         from graphql_api.dev.better_auth import SignedIn
 
-        return SignedIn(app, session)
+        return SignedIn(app, settings.cookie_name, session)
     return app
 
 
 def _refuse_taken_port(settings: Settings) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise ConfigurationError(
-                f"PORT: cannot listen on {settings.host}:{settings.port} ({error.strerror}); choose another with --port"
-            ) from None
+    where = f"{settings.host}:{settings.port}"
+    try:
+        family, kind, *_, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise ConfigurationError(
+            f"HOST, PORT: cannot listen on {where} ({error.strerror}); choose another with --port or HOST"
+        ) from None
 
 
 def _migrate(options: argparse.Namespace) -> None:
@@ -172,16 +174,18 @@ def _token(options: argparse.Namespace) -> None:
 
     from graphql_api.dev import better_auth
 
-    async def make(url: str) -> str:
-        connection = await asyncpg.connect(url)
+    async def make(settings: Settings) -> str:
+        connection = await asyncpg.connect(settings.database_url)
         try:
-            return await better_auth.token(connection, options.user, os.environ.get("AUTH_URL", DEV_ORIGIN))
+            return await better_auth.token(connection, options.user, settings)
         finally:
             await connection.close()
 
     with ExitStack() as stack:
+        os.environ.setdefault("AUTH_URL", DEV_ORIGIN)
+        settings = Settings.from_environment(database_url=_development_database(options.data, stack, make=False))
         try:
-            print(asyncio.run(make(_development_database(options.data, stack, make=False))))
+            print(asyncio.run(make(settings)))
         except LookupError as error:
             raise ConfigurationError(error.args[0]) from None
 
@@ -198,14 +202,14 @@ def _dev(options: argparse.Namespace) -> None:
         """A token and a session of the first demo user; None in a database whose people are Better Auth's own."""
         connection = await asyncpg.connect(settings.database_url)
         try:
-            is_ours = await better_auth.prepare(connection)
+            is_ours = await better_auth.prepare(connection, settings)
             print("\n".join(await migrations.upgrade(settings)))
             if not is_ours:
                 return None
             await better_auth.add_sample_tasks(connection)
             john = better_auth.PEOPLE[0]
-            token = await better_auth.token(connection, john.email, settings.auth_url or DEV_ORIGIN)
-            return token, await better_auth.session(connection, john.id)
+            token = await better_auth.token(connection, john.email, settings)
+            return token, await better_auth.session(connection, john.id, settings.secrets[0])
         finally:
             await connection.close()
 
@@ -240,4 +244,7 @@ def _development_database(data: Path, stack: ExitStack, *, make: bool) -> str:
     if not make and not folder.exists():
         raise ConfigurationError(f"There is no development database in {data}; `graphql-api dev` makes one.")
     running = None if make else postgres.found_running(folder)
-    return running or stack.enter_context(postgres.running(folder))
+    try:
+        return running or stack.enter_context(postgres.running(folder))
+    except postgres.InUse as error:
+        raise ConfigurationError(f"{error} Choose another folder with --data, or stop it.") from None

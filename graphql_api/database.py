@@ -58,7 +58,7 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._local = settings.behind_transaction_pooler
-        self._statement_timeout = str(round(settings.statement_timeout_seconds * 1000))
+        self._statement_timeout = str(max(1, round(settings.statement_timeout_seconds * 1000)))  # 0 is for ever
         # asyncpg's pool lets a newcomer overtake those who wait; this semaphore is first come, first served.
         self._turns = asyncio.Semaphore(settings.pool_max)
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None

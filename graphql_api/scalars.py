@@ -19,6 +19,9 @@ ISO_DURATION = re.compile(
     re.ASCII,
 )
 
+FIRST_YEAR, LAST_YEAR = 2, 9998
+"""A year less than Python has at either end: there the database's infinities begin, and other time zones end."""
+
 DateTimeOrDuration = NewType("DateTimeOrDuration", object)
 """A `datetime`, or a `Duration` to be counted from now."""
 
@@ -33,28 +36,34 @@ class Duration:
     rest: timedelta
 
     def after(self, start: datetime) -> datetime:
-        """The moment this long after `start`. Raises OverflowError outside of the years 1 to 9999."""
+        """The moment this long after `start`. Raises OverflowError outside of the years 2 to 9998."""
         years, month = divmod(start.year * 12 + start.month - 1 + self.months, 12)
-        if not 1 <= years <= 9999:
+        if not FIRST_YEAR <= years <= LAST_YEAR:
             raise OverflowError
         day = min(start.day, monthrange(years, month + 1)[1])
-        return start.replace(year=years, month=month + 1, day=day) + self.rest
+        moment = start.replace(year=years, month=month + 1, day=day) + self.rest
+        if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+            raise OverflowError
+        return moment
 
 
-def in_utc(moment: datetime) -> str:
-    """RFC 3339 in UTC, with as many digits of a second as it has."""
+def rfc3339(moment: datetime) -> str:
+    """The moment in UTC, with as many digits of a second as it has."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def parse_datetime(value: object) -> datetime:
     if isinstance(value, str) and RFC3339.fullmatch(value):
         try:
-            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+            moment = datetime.fromisoformat(value.upper()).astimezone(UTC)
         except (ValueError, OverflowError):
             pass
+        else:
+            if FIRST_YEAR <= moment.year <= LAST_YEAR:
+                return moment
     raise GraphQLError(
-        f"{_shown(value)} is not a date and time with an offset; write it like 2026-01-31T09:00:00Z "
-        "or 2026-01-31T09:00:00+01:00."
+        f"{_shown(value)} is not a date and time with an offset in the years {FIRST_YEAR} to {LAST_YEAR}; "
+        "write it like 2026-01-31T09:00:00Z or 2026-01-31T09:00:00+01:00."
     )
 
 
@@ -98,7 +107,7 @@ SCALARS: Mapping[Any, ScalarDefinition] = {
         name="DateTime",
         description="A moment: RFC 3339 with an offset, `2026-01-31T09:00:00+01:00`. Always answered in UTC.",
         specified_by_url="https://scalars.graphql.org/andimarek/date-time",
-        serialize=in_utc,
+        serialize=rfc3339,
         parse_value=parse_datetime,
     ),
     DateTimeOrDuration: strawberry.scalar(
@@ -106,7 +115,7 @@ SCALARS: Mapping[Any, ScalarDefinition] = {
         description="A moment as RFC 3339, or an ISO 8601 duration counted from now when the request arrives: "
         "`P7D` is a week ahead, `-PT1H` an hour ago.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
-        serialize=in_utc,
+        serialize=rfc3339,
         parse_value=parse_datetime_or_duration,
     ),
     UUID: strawberry.scalar(

@@ -7,7 +7,8 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=2_000_000, allow_inf_nan=False)]
+"""At most three weeks, which is as long as PostgreSQL's timeouts can be."""
 Words = Annotated[tuple[str, ...], NoDecode]
 """Several values in one variable, separated by commas."""
 
@@ -160,20 +161,20 @@ class Settings(BaseSettings):
 
     @field_validator("auth_url")
     @classmethod
-    def _origin(cls, value: str | None) -> str | None:
-        """As browsers and Better Auth write an origin: without path, default port and capitals."""
-        if value is None:
-            return None
-        try:
-            parts = urlsplit(value)
-            port = parts.port
-        except ValueError:
-            parts, port = urlsplit(""), None
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("is not a web address; write it like https://app.example.com")
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        own_port = port is not None and port != {"http": 80, "https": 443}[parts.scheme]
-        return f"{parts.scheme}://{host}:{port}" if own_port else f"{parts.scheme}://{host}"
+    def _its_origin(cls, value: str | None) -> str | None:
+        return value if value is None else _origin(value)
+
+    @field_validator("trusted_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(_origin, value))
+
+    @field_validator("auth_jwks_url")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            _origin(value)
+        return value
 
     @model_validator(mode="after")
     def _pool_bounds(self) -> Self:
@@ -214,7 +215,7 @@ class Settings(BaseSettings):
     @property
     def cookie_origins(self) -> frozenset[str]:
         """Origins, besides the server's own, whose pages may use the session cookie."""
-        return frozenset(origin.rstrip("/") for origin in (*self.trusted_origins, self.auth_url) if origin)
+        return frozenset(origin for origin in (*self.trusted_origins, self.auth_url) if origin)
 
     @property
     def issuer(self) -> str | None:
@@ -223,6 +224,20 @@ class Settings(BaseSettings):
     @property
     def audience(self) -> tuple[str, ...]:
         return self.auth_audience or ((self.auth_url,) if self.auth_url else ())
+
+
+def _origin(address: str) -> str:
+    """The origin of a web address as browsers and Better Auth write it: without path, default port and capitals."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"has {address[:100]!r}, which is not a web address; write it like https://app.example.com")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    own_port = port is not None and port != {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}:{port}" if own_port else f"{parts.scheme}://{host}"
 
 
 def _for_asyncpg(url: str) -> str:

@@ -69,9 +69,9 @@ BAD_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"filter": {"title": {"contains": "\0"}}}, "`filter.title.contains` has a null character"),
     ({"filter": {"assignee": {"eq": "junk"}}}, "`filter.assignee.eq` is 'junk', which is not the ID of a User."),
     ({"filter": {"assignee": {"in": [NOWHERE]}}}, f"`filter.assignee.in` is '{NOWHERE}', which is not the ID of a"),
-    ({"filter": {"dueDate": {"gt": "P9999Y"}}}, "`filter.dueDate.gt` leads out of the years 1 to 9999."),
-    ({"filter": {"dueDate": {"gt": "-P9999Y"}}}, "`filter.dueDate.gt` leads out of the years 1 to 9999."),
-    ({"filter": {"dueDate": {"gt": "P9999999D"}}}, "`filter.dueDate.gt` leads out of the years 1 to 9999."),
+    ({"filter": {"dueDate": {"gt": "P9999Y"}}}, "`filter.dueDate.gt` leads out of the years 2 to 9998."),
+    ({"filter": {"dueDate": {"gt": "-P9999Y"}}}, "`filter.dueDate.gt` leads out of the years 2 to 9998."),
+    ({"filter": {"dueDate": {"gt": "P9999999D"}}}, "`filter.dueDate.gt` leads out of the years 2 to 9998."),
 ]
 
 

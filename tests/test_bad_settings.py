@@ -127,8 +127,22 @@ def test_the_address_of_better_auth_is_taken_by_its_origin(given: str, origin: s
 
 @pytest.mark.parametrize("given", ["app.example.com", "ftp://app.example.com", "https://", "https://x:port"])
 def test_what_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
-    assert mistake(monkeypatch, AUTH_URL=given).startswith("AUTH_URL is not a web address")
+    assert mistake(monkeypatch, AUTH_URL=given).startswith(f"AUTH_URL has {given!r}, which is not a web address")
 
 
 def test_an_issuer_is_taken_as_it_is() -> None:
     assert settings("postgresql://localhost/x", auth_issuer="urn:us/").issuer == "urn:us/"
+
+
+@pytest.mark.parametrize("given", ["*", "app.example.com", "https://"])
+def test_a_trusted_origin_is_an_origin(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    assert mistake(monkeypatch, TRUSTED_ORIGINS=f"https://x.example.com,{given}").startswith("TRUSTED_ORIGINS has")
+
+
+def test_a_trusted_origin_is_taken_as_browsers_write_it() -> None:
+    options = settings("postgresql://localhost/x", trusted_origins="https://B.example.com/,https://c.example.com:443")
+    assert {"https://b.example.com", "https://c.example.com"} < options.cookie_origins
+
+
+def test_the_address_of_the_keys_is_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert mistake(monkeypatch, AUTH_JWKS_URL="foo").startswith("AUTH_JWKS_URL has 'foo'")

@@ -119,3 +119,62 @@ def test_help_explains_a_command(command: str, capsys: pytest.CaptureFixture[str
     text = capsys.readouterr().out
     assert f"usage: graphql-api {command}" in text
     assert "." in text
+
+
+def test_dev_signs_in_with_the_secret_issuer_and_cookie_of_ones_own_settings(development: Path) -> None:
+    port = free_port()
+    variables = {
+        "BETTER_AUTH_SECRETS": "2:new,1:old",
+        "AUTH_URL": "https://App.example.com/",
+        "AUTH_AUDIENCE": "tasks,others",
+    }
+    with started("dev", folder=development, port=port, **variables):
+        [line] = [line for line in (development / "output").read_text().splitlines() if line.startswith("curl ")]
+        answer = subprocess.run(line, shell=True, capture_output=True, text=True, check=True).stdout
+        assert '"name":"John Doe"' in answer
+        address = f"http://127.0.0.1:{port}/graphql"
+        cookie = httpx.get(address, headers={"Accept": "text/html"}).headers["set-cookie"]
+        assert cookie.startswith("__Secure-better-auth.session_token=")
+        assert "; Secure" in cookie
+        body = {"query": "{ viewer { name } }"}
+        viewer = httpx.post(address, json=body, headers={"Cookie": cookie.partition(";")[0]}).json()
+        assert viewer == {"data": {"viewer": {"name": "John Doe"}}}
+        second = run("dev", "--port", str(free_port()), folder=development, **variables)
+        assert second.returncode == 1
+        assert "Another process works with the database" in second.stderr
+
+
+async def test_dev_leaves_a_database_with_people_alone(empty_database: str, tmp_path: Path) -> None:
+    await execute(
+        empty_database,
+        "CREATE TABLE users (id text PRIMARY KEY, name text NOT NULL, email text NOT NULL)",
+        "INSERT INTO users VALUES ('1', 'Ada', 'john@example.com')",
+    )
+    port = free_port()
+    with started("dev", folder=tmp_path, port=port, DATABASE_URL=empty_database):
+        output = (tmp_path / "output").read_text()
+    assert f"GraphiQL  http://127.0.0.1:{port}/graphql" in output
+    assert "signed in" not in output
+    refused = run("token", "--user", "john@example.com", folder=tmp_path, DATABASE_URL=empty_database)
+    assert "not a development database" in refused.stderr
+
+
+@pytest.mark.parametrize("revision", ["bogus", "head"])
+async def test_a_revision_to_go_back_to_must_be_there(empty_database: str, tmp_path: Path, revision: str) -> None:
+    refused = run("migrate", "--down", revision, folder=tmp_path, DATABASE_URL=empty_database)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("graphql-api: Cannot downgrade to")
+
+
+async def test_serve_needs_a_way_to_sign_in(database_url: str, tmp_path: Path) -> None:
+    for workers in ("1", "2"):
+        refused = run("serve", "--workers", workers, folder=tmp_path, DATABASE_URL=database_url)
+        assert refused.returncode == 1
+        assert refused.stderr.startswith("graphql-api: Nobody could sign in: set AUTH_URL")
+
+
+async def test_an_address_that_is_not_ours_is_told(database_url: str, tmp_path: Path) -> None:
+    settings = {"DATABASE_URL": database_url, "BETTER_AUTH_SECRET": "secret"}
+    for host in ("nohost.invalid", "192.0.2.1"):
+        refused = run("serve", "--host", host, folder=tmp_path, **settings)
+        assert refused.stderr.startswith(f"graphql-api: HOST, PORT: cannot listen on {host}:8000")

@@ -42,6 +42,30 @@ async def test_the_same_chosen_id_again_answers_with_the_task_that_exists(api: A
     assert again == first
 
 
+async def test_a_retry_gets_its_task_even_when_the_assignee_has_gone(api: Api, ada: Person, bob: Person) -> None:
+    values = {"id": str(uuid4()), "assigneeId": bob.global_id}
+    first = await api.create(ada, **values)
+    await api.issuer.connection.execute('DELETE FROM "user" WHERE id = $1', bob.id)
+    assert (await api.create(ada, **values))["id"] == first["id"]
+
+
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01T00:00:00Z", "0001-12-31T23:59:59Z", "9999-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"]
+)
+async def test_a_moment_at_either_end_of_time_is_refused(api: Api, ada: Person, moment: str) -> None:
+    response = await api.post(CREATE, {"input": {"title": "x", "dueDate": moment}})
+    [error] = response.json()["errors"]
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert "years 2 to 9998" in error["message"]
+
+
+@pytest.mark.parametrize("moment", ["0002-01-01T00:00:00Z", "9998-12-31T23:59:59.999999Z"])
+async def test_the_first_and_the_last_moment_can_be_kept(api: Api, ada: Person, moment: str) -> None:
+    task = await api.create(ada, dueDate=moment)
+    assert task["dueDate"] == moment
+    assert await api.data(ada, TASK, id=task["id"]) == {"task": task}
+
+
 async def test_the_id_of_anothers_task_cannot_be_chosen(api: Api, ada: Person, bob: Person) -> None:
     id = str(uuid4())
     await api.create(bob, "Bob's", id=id)

