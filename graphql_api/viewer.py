@@ -11,7 +11,7 @@ from graphql_api.errors import Code, RequestError, unauthenticated
 from graphql_api.relay.connections import After, Before, First, Last, Window, given
 from graphql_api.relay.ids import GlobalID, Node
 from graphql_api.scalars import URL
-from graphql_api.tasks import filters, orders, reads
+from graphql_api.tasks import orders, reads
 from graphql_api.tasks.filters import TaskFilter
 from graphql_api.tasks.orders import TaskOrder
 from graphql_api.tasks.types import TaskConnection, TaskCounts
@@ -80,11 +80,8 @@ class Viewer(Node):
         filter: Filter = UNSET,
         order_by: OrderBy = UNSET,
     ) -> TaskConnection:
-        return TaskConnection(
-            tasks=reads.owned_by(self.user_id),
-            condition=filters.condition(given(filter), info.context.now),
-            window=Window.of(orders.order(given(order_by)), first, after, last, before),
-        )
+        window = Window.of(orders.order(given(order_by)), first, after, last, before)
+        return TaskConnection.of(reads.owned_by(self.user_id), given(filter), window, info)
 
     @strawberry.field(description="Tasks of other people that are assigned to the viewer.")
     def assigned_tasks(
@@ -97,11 +94,8 @@ class Viewer(Node):
         filter: Filter = UNSET,
         order_by: OrderBy = UNSET,
     ) -> TaskConnection:
-        return TaskConnection(
-            tasks=reads.assigned_to(self.user_id),
-            condition=filters.condition(given(filter), info.context.now),
-            window=Window.of(orders.order(given(order_by)), first, after, last, before),
-        )
+        window = Window.of(orders.order(given(order_by)), first, after, last, before)
+        return TaskConnection.of(reads.assigned_to(self.user_id), given(filter), window, info)
 
     @strawberry.field(description="The viewer's own tasks, counted.")
     async def task_counts(self, info: Info) -> TaskCounts:

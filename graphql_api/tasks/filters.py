@@ -14,7 +14,7 @@ from strawberry import UNSET
 
 from graphql_api.errors import bad_input
 from graphql_api.scalars import DateTimeOrDuration, Duration
-from graphql_api.tasks.models import Priority, Status, TaskRow
+from graphql_api.tasks.models import Priority, Status, table
 from graphql_api.users.types import user_id
 
 DEPTH_MAX = 5
@@ -25,8 +25,6 @@ VALUES_MAX = 100
 SEARCH_MAX = 1000
 
 Condition = sa.ColumnElement[bool]
-
-tasks = TaskRow.__table__.c  # type: ignore[attr-defined]  # SQLModel adds it
 
 
 def _given(description: str, **options: Any) -> Any:
@@ -130,14 +128,14 @@ OPERATORS: dict[str, Callable[[Any, Any], Condition]] = {
 }
 
 COLUMNS: dict[str, sa.ColumnElement[Any]] = {
-    "status": tasks.status,
-    "priority": tasks.priority,
-    "title": tasks.title,
-    "assignee": tasks.assigned_to,
-    "due_date": tasks.due_date,
-    "created_at": tasks.created_at,
-    "updated_at": tasks.updated_at,
-    "completed_at": tasks.completed_at,
+    "status": table.c.status,
+    "priority": table.c.priority,
+    "title": table.c.title,
+    "assignee": table.c.assigned_to,
+    "due_date": table.c.due_date,
+    "created_at": table.c.created_at,
+    "updated_at": table.c.updated_at,
+    "completed_at": table.c.completed_at,
 }
 
 
@@ -175,7 +173,7 @@ class _Translation:
         if name == "overdue":
             overdue = is_overdue(self._now)
             return overdue if value else sa.not_(overdue)
-        return cast("Condition", tasks.completed.is_(value))
+        return cast("Condition", table.c.completed.is_(value))
 
     def _comparison(self, column: Any, comparator: Any, path: str) -> Condition:
         parts = []
@@ -211,7 +209,7 @@ class _Translation:
 
 def is_overdue(now: datetime) -> Condition:
     """True when the due date has passed and the task is not completed."""
-    return sa.and_(tasks.due_date.is_not(None), tasks.due_date < now, tasks.completed.is_(False))
+    return sa.and_(table.c.due_date.is_not(None), table.c.due_date < now, table.c.completed.is_(False))
 
 
 def _search(text: str) -> Condition:
@@ -219,7 +217,7 @@ def _search(text: str) -> Condition:
     PostgreSQL may not use an index for `@@`, which it does not know to be leakproof."""
     if not text.strip():
         return sa.true()
-    return cast("Condition", tasks.words.bool_op("@@")(sa.func.websearch_to_tsquery(sa.text("'simple'"), text)))
+    return cast("Condition", table.c.words.bool_op("@@")(sa.func.websearch_to_tsquery(sa.text("'simple'"), text)))
 
 
 def _text(value: str, path: str) -> str:

@@ -92,3 +92,6 @@ class TaskRow(SQLModel, table=True):
             nullable=True,
         )
     )
+
+
+table: sa.Table = TaskRow.__table__  # type: ignore[attr-defined]  # SQLModel adds it

@@ -10,9 +10,7 @@ import strawberry
 from graphql_api.errors import bad_input
 from graphql_api.relay import cursors
 from graphql_api.relay.keyset import Key, Order
-from graphql_api.tasks.models import Priority, Status, TaskRow
-
-tasks = TaskRow.__table__.c  # type: ignore[attr-defined]  # SQLModel adds it
+from graphql_api.tasks.models import Priority, Status, table
 
 
 @strawberry.enum(description="What tasks can be sorted by. Values may be added.")
@@ -65,12 +63,12 @@ RESTORE: dict[str, Callable[[Any], object]] = {
 
 
 def _key(name: str, *, descending: bool, nulls_first: bool) -> Key:
-    column = tasks[name]
+    column = table.c[name]
     return Key(name, column, RESTORE[name], descending, nullable=bool(column.nullable), nulls_first=nulls_first)
 
 
 def _id(*, descending: bool) -> Key:
-    return Key("id", tasks.id, lambda value: UUID(_text(value)), descending)
+    return Key("id", table.c.id, lambda value: UUID(_text(value)), descending)
 
 
 NEWEST_FIRST = Order((_key("created_at", descending=True, nulls_first=False), _id(descending=True)))

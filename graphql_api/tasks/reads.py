@@ -11,9 +11,8 @@ import sqlalchemy as sa
 from graphql_api.database import Database
 from graphql_api.relay.connections import Window
 from graphql_api.tasks.filters import Condition, is_overdue
-from graphql_api.tasks.models import Status, TaskRow
+from graphql_api.tasks.models import Status, table
 
-table: sa.Table = TaskRow.__table__  # type: ignore[attr-defined]  # SQLModel adds it
 COLUMNS = [column for column in table.c if column.name != "words"]
 """What a `Task` is made from; the words are for searching only."""
 

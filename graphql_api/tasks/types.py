@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 import asyncpg
@@ -13,8 +13,8 @@ from graphql_api.context import Context, Info
 from graphql_api.errors import PayloadError
 from graphql_api.relay.connections import Page, PageInfo, Window
 from graphql_api.relay.ids import GlobalID, Node
-from graphql_api.tasks import reads
-from graphql_api.tasks.filters import Condition
+from graphql_api.tasks import filters, reads
+from graphql_api.tasks.filters import Condition, TaskFilter
 from graphql_api.tasks.models import Priority, Status
 from graphql_api.users.types import User
 
@@ -88,10 +88,15 @@ class TaskEdge:
 
 @strawberry.type(description="A page of tasks. Each part is read only when it is selected.")
 class TaskConnection:
-    tasks: strawberry.Private[sa.Select[tuple[object, ...]]]
+    tasks: strawberry.Private[sa.Select[Any]]
     condition: strawberry.Private[Condition]
     window: strawberry.Private[Window]
     reading: strawberry.Private[asyncio.Task[Page[asyncpg.Record]] | None] = None
+
+    @classmethod
+    def of(cls, tasks: sa.Select[Any], task_filter: TaskFilter | None, window: Window, info: Info) -> Self:
+        """Those of the tasks that pass the filter. Raises BAD_USER_INPUT for a bad one; reads nothing yet."""
+        return cls(tasks=tasks, condition=filters.condition(task_filter, info.context.now), window=window)
 
     @strawberry.field(description="The tasks of the page, each with its cursor.")
     async def edges(self, info: Info) -> list[TaskEdge]:

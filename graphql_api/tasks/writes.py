@@ -15,7 +15,8 @@ from sqlalchemy.dialects.postgresql import insert
 from graphql_api.database import Database
 from graphql_api.errors import unauthenticated
 from graphql_api.tasks import reads
-from graphql_api.tasks.reads import COLUMNS, table
+from graphql_api.tasks.models import table
+from graphql_api.tasks.reads import COLUMNS
 
 OWNER_KEY = "tasks_user_id_fkey"
 
@@ -43,13 +44,13 @@ class IdTaken(Exception):
     """The id that a client chose belongs to a task that is not the viewer's."""
 
 
-def owned_by(user_id: str) -> sa.ColumnElement[bool]:
+def is_owned_by(user_id: str) -> sa.ColumnElement[bool]:
     return table.c.user_id == user_id
 
 
-def workable_by(user_id: str) -> sa.ColumnElement[bool]:
+def is_workable_by(user_id: str) -> sa.ColumnElement[bool]:
     """Tasks whose status this user may set: one's own, and those assigned to one."""
-    return sa.or_(owned_by(user_id), table.c.assigned_to == user_id)
+    return sa.or_(is_owned_by(user_id), table.c.assigned_to == user_id)
 
 
 async def create(database: Database, viewer_id: str, id: UUID | None, values: dict[str, Any]) -> asyncpg.Record:
@@ -81,7 +82,7 @@ async def update(
     owner_only = not values.keys() <= ASSIGNEE_MAY
     if not values:
         return await _current(database, viewer_id, id, if_version, owner_only=False)
-    scope = owned_by(viewer_id) if owner_only else workable_by(viewer_id)
+    scope = is_owned_by(viewer_id) if owner_only else is_workable_by(viewer_id)
     change = sa.update(table).values(**values).where(scope, *_exactly(id, if_version)).returning(*COLUMNS)
     rows = await _write(database, viewer_id, change)
     if not rows:
@@ -102,7 +103,7 @@ async def delete(database: Database, viewer_id: str, id: UUID, if_version: int |
 
     Raises `NotVisible`, `NotAllowed`, `Outdated`.
     """
-    gone = sa.delete(table).where(owned_by(viewer_id), *_exactly(id, if_version)).returning(*COLUMNS)
+    gone = sa.delete(table).where(is_owned_by(viewer_id), *_exactly(id, if_version)).returning(*COLUMNS)
     rows = await _write(database, viewer_id, gone)
     if not rows:
         raise Outdated(await _current(database, viewer_id, id, if_version, owner_only=True))
