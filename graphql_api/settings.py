@@ -223,7 +223,8 @@ class Settings(BaseSettings):
 
     @property
     def audience(self) -> tuple[str, ...]:
-        return self.auth_audience or ((self.auth_url,) if self.auth_url else ())
+        default = self.auth_url or self.auth_issuer
+        return self.auth_audience or ((default,) if default else ())
 
 
 def _origin(address: str) -> str:

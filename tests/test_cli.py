@@ -38,6 +38,8 @@ def test_dev_serves_sample_data_to_a_person_who_pastes(development: Path) -> Non
         jane = httpx.post(address, json=body, headers={"Authorization": f"Bearer {token}"}).json()
         assert jane == {"data": {"viewer": {"name": "Jane Smith"}}}
         assert jwt.get_unverified_header(token).keys() == {"alg", "kid"}
+        claims = jwt.decode(token, options={"verify_signature": False})
+        assert claims["iss"] == claims["aud"] == cli.DEV_ORIGIN
 
         process.send_signal(signal.SIGINT)
         process.wait(timeout=20)

@@ -110,4 +110,4 @@ def _tokens(settings: Settings, database: Database, tables: Tables, client: http
         keys = TableKeys(database, tables.jwks)
     else:
         keys = FetchedKeys(f"{settings.auth_url or settings.issuer}/api/auth/jwks", client)
-    return Tokens(keys, settings.issuer, settings.audience or (settings.issuer,))
+    return Tokens(keys, settings.issuer, settings.audience)

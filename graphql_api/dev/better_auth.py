@@ -142,7 +142,7 @@ async def _token(connection: asyncpg.Connection, email: str, settings: Settings)
         "sub": user["id"],
         "exp": now + TOKEN_SECONDS,
         "iss": settings.issuer,
-        "aud": list(settings.audience),
+        "aud": settings.audience[0],
     }
     return jwt.encode(claims, private.key, algorithm="EdDSA", headers={"kid": key["id"], "typ": None})
 

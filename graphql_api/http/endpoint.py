@@ -1,7 +1,6 @@
 """/graphql: one request, one operation, one answer (GraphQL over HTTP, the draft that its official audit tests)."""
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,8 +22,6 @@ from graphql_api.operations.documents import InvalidDocument
 from graphql_api.operations.engine import Engine, was_executed
 from graphql_api.settings import Settings
 from graphql_api.telemetry.logs import request_id
-
-logger = logging.getLogger(__name__)
 
 STATUS = {
     Code.UNAUTHENTICATED: 401,
