@@ -25,15 +25,16 @@ from tests.conftest import execute, new_database
 from tests.layouts import LAYOUTS, Layout
 
 SHAPE = """
-    SELECT 'column', attname, format_type(atttypid, atttypmod), attnotnull::text, attgenerated::text,
-        pg_get_expr(adbin, adrelid)
+    SELECT 'column', attrelid::regclass || '.' || attname, format_type(atttypid, atttypmod),
+        attnotnull::text, attgenerated::text, pg_get_expr(adbin, adrelid)
     FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
-    WHERE attrelid = 'tasks'::regclass AND attnum > 0
+    WHERE attrelid IN ('tasks'::regclass, 'task_events'::regclass, 'task_events_horizon'::regclass) AND attnum > 0
     UNION ALL
     SELECT 'constraint', conname, pg_get_constraintdef(oid), convalidated::text, null, null
-    FROM pg_constraint WHERE conrelid = 'tasks'::regclass
+    FROM pg_constraint WHERE conrelid IN ('tasks'::regclass, 'task_events'::regclass) AND contype <> 't'
     UNION ALL
-    SELECT 'index', indexname, indexdef, null, null, null FROM pg_indexes WHERE tablename = 'tasks'
+    SELECT 'index', indexname, indexdef, null, null, null FROM pg_indexes
+    WHERE tablename IN ('tasks', 'task_events')
     UNION ALL
     SELECT 'enum', typname, string_agg(enumlabel, ', ' ORDER BY enumsortorder), null, null, null
     FROM pg_enum JOIN pg_type t ON t.oid = enumtypid GROUP BY typname
@@ -224,6 +225,8 @@ async def test_the_role_gets_what_the_server_needs_and_nothing_else(database_url
         ("alembic_version", "SELECT", "version_num"),
         ("jwks", "SELECT", "id publicKey expiresAt alg"),
         ("session", "SELECT", "id expiresAt token userId"),
+        ("task_events", "SELECT", "user_id cursor task_id kind before after actor_id created_at"),
+        ("task_events_horizon", "SELECT", "cursor"),
         ("tasks", "INSERT", f"id user_id {changeable}"),
         ("tasks", "SELECT", columns),
         ("tasks", "UPDATE", changeable),

@@ -14,7 +14,8 @@ COLUMNS = "title, description, status, completed, priority, due_date, assigned_t
 
 GRANTS = f"""
     GRANT SELECT, DELETE, INSERT (id, user_id, {COLUMNS}), UPDATE ({COLUMNS}) ON tasks TO {ROLE};
-    GRANT SELECT ON alembic_version TO {ROLE};
+    GRANT SELECT ON task_events, task_events_horizon, alembic_version TO {ROLE};
+    GRANT EXECUTE ON FUNCTION task_events_restore(text, uuid, text) TO {ROLE};
 """
 
 MAY_ACT = """

@@ -1,7 +1,12 @@
-"""The table of tasks. Its rules are kept by the database, for every writer: see the first migration."""
+"""The tables of tasks and of what happened to them.
+
+Their rules are kept by the database, for every writer: those of tasks in the first migration, those of the log of
+events in the second.
+"""
 
 from datetime import datetime
 from enum import Enum
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -94,4 +99,37 @@ class TaskRow(SQLModel, table=True):
     )
 
 
+@strawberry.enum(name="TaskEventKind", description="What happened to a task. Values may be added.")
+class EventKind(Enum):
+    CREATED = strawberry.enum_value("created", description="It was created.")
+    UPDATED = strawberry.enum_value(
+        "updated",
+        description="Values changed. When it was assigned to the viewer, or taken away, all of it came or went.",
+    )
+    DELETED = strawberry.enum_value("deleted", description="It was deleted.")
+    RESTORED = strawberry.enum_value("restored", description="It came back after it was deleted.")
+
+
+class TaskEventRow(SQLModel, table=True):
+    """One change to a task, as one person may see it. Written by triggers alone; partitioned by month."""
+
+    __tablename__ = "task_events"
+    __table_args__ = (
+        sa.Index("task_events_by_task", "user_id", "task_id", "cursor"),
+        {"postgresql_partition_by": "RANGE (created_at)"},
+    )
+
+    user_id: str = Field(sa_column=sa.Column(sa.String(255), primary_key=True))
+    cursor: int = Field(sa_column=sa.Column(sa.BigInteger, primary_key=True, autoincrement=False))
+    task_id: UUID = Field(sa_column=sa.Column(sa.Uuid, nullable=False))
+    kind: EventKind = Field(sa_column=sa.Column(_enum(EventKind, "task_event_kind"), nullable=False))
+    before: dict[str, Any] | None = Field(sa_column=sa.Column(postgresql.JSONB))
+    after: dict[str, Any] | None = Field(sa_column=sa.Column(postgresql.JSONB))
+    actor_id: str | None = Field(sa_column=sa.Column(sa.String(255)))
+    created_at: datetime = Field(sa_column=sa.Column(sa.DateTime(timezone=True), primary_key=True))
+
+
 table: sa.Table = TaskRow.__table__  # type: ignore[attr-defined]  # SQLModel adds it
+events: sa.Table = TaskEventRow.__table__  # type: ignore[attr-defined]
+horizon = sa.Table("task_events_horizon", SQLModel.metadata, sa.Column("cursor", sa.BigInteger, nullable=False))
+"""One row: the last cursor that was dropped with an old partition of the log."""
