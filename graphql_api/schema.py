@@ -14,7 +14,8 @@ from graphql_api.relay.ids import GlobalID, Node
 from graphql_api.scalars import SCALARS
 from graphql_api.tasks.inputs import parse_task_id, shown
 from graphql_api.tasks.loaders import AcquaintanceLoader, TaskLoader
-from graphql_api.tasks.schema import TaskMutation, TaskQuery
+from graphql_api.tasks.mutations import TaskMutation
+from graphql_api.tasks.schema import TaskQuery
 from graphql_api.tasks.types import ConflictError, Task
 from graphql_api.users.loaders import UserLoader
 from graphql_api.users.types import User, user_id
