@@ -79,6 +79,14 @@ def _parser() -> argparse.ArgumentParser:
     migrate.add_argument("--down", metavar="REV", help="go back to this revision; `base` removes everything of ours")
     migrate.set_defaults(run=_migrate)
 
+    maintain = commands.add_parser(
+        "maintain",
+        help="what the log of events needs once a day",
+        description="Makes the log's partitions for the months to come and drops those past EVENT_RETENTION_DAYS. "
+        "Safe to repeat, and to start twice at once. Forgotten, it loses no write: the log only grows.",
+    )
+    maintain.set_defaults(run=_maintain)
+
     export = commands.add_parser(
         "export-schema", help="the GraphQL schema", description="Prints the schema as it stands in schema.graphql."
     )
@@ -161,6 +169,12 @@ def _migrate(options: argparse.Namespace) -> None:
     settings = Settings.from_environment()
     work = migrations.downgrade(settings, options.down) if options.down else migrations.upgrade(settings)
     print("\n".join(asyncio.run(work)))
+
+
+def _maintain(_: argparse.Namespace) -> None:
+    from graphql_api import migrations
+
+    print("\n".join(asyncio.run(migrations.maintain(Settings.from_environment()))))
 
 
 def _export_schema(_: argparse.Namespace) -> None:

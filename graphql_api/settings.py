@@ -55,6 +55,12 @@ class Settings(BaseSettings):
         default=True,
         description="`migrate` ties tasks to Better Auth's user table, so that a deleted user's tasks go too.",
     )
+    event_retention_days: int = Field(
+        default=90,
+        ge=1,
+        le=36_500,
+        description="`maintain` drops the events of a month when all of it is longer ago than this.",
+    )
 
     # ------------------------------------------------------------------ who is asking
     auth_url: str | None = Field(

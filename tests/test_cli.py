@@ -113,7 +113,7 @@ def test_export_schema_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out == sdl()
 
 
-@pytest.mark.parametrize("command", ["dev", "serve", "migrate", "export-schema", "token"])
+@pytest.mark.parametrize("command", ["dev", "serve", "migrate", "maintain", "export-schema", "token"])
 def test_help_explains_a_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit:
         cli.main([command, "--help"])

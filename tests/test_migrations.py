@@ -90,7 +90,8 @@ def test_history_is_one_line_of_numbered_files() -> None:
 async def test_going_up_says_what_it_did_and_the_second_time_that_there_was_nothing_to_do(empty_database: str) -> None:
     settings = Settings(database_url=empty_database, link_users=False)
     done = await migrations.upgrade(settings)
-    assert [line.split(":")[0] for line in done] == [f"Upgraded {revision}" for revision in migrations.revisions()]
+    upgraded = [line.split(":")[0] for line in done if not line.startswith("Made task_events_")]
+    assert upgraded == [f"Upgraded {revision}" for revision in migrations.revisions()]
     assert await migrations.upgrade(settings) == ["The database was up to date."]
 
 
@@ -128,7 +129,7 @@ async def test_two_starters_at_once_migrate_once(empty_database: str) -> None:
     settings = Settings(database_url=empty_database, link_users=False)
     first, second = sorted(await asyncio.gather(migrations.upgrade(settings), migrations.upgrade(settings)))
     assert first == ["The database was up to date."]
-    assert len(second) == len(migrations.revisions())
+    assert sum(line.startswith("Upgraded") for line in second) == len(migrations.revisions())
 
 
 async def test_it_gives_up_rather_than_queue_behind_a_long_transaction(
@@ -193,7 +194,7 @@ async def test_tasks_without_a_user_stay_and_are_counted(empty_database: str) ->
 
 async def test_users_who_come_later_are_linked_by_the_next_run(empty_database: str) -> None:
     settings = Settings(database_url=empty_database)
-    assert "Better Auth's user table is not here" in (await migrations.upgrade(settings))[-1]
+    assert "Better Auth's user table is not here" in str(await migrations.upgrade(settings))
     await execute(empty_database, better_auth.TABLES)
     assert await migrations.upgrade(settings) == ['Linked tasks to public."user": they are deleted with their owner.']
     assert await migrations.upgrade(settings) == ["The database was up to date."]
@@ -241,7 +242,8 @@ async def test_an_owner_without_superuser_can_migrate_and_serve(server: str) -> 
     url = postgres.database_url(server, "app").replace("postgres:@", "app:@")
     await execute(url, better_auth.TABLES)
     settings = Settings(database_url=url)
-    assert len(await migrations.upgrade(settings)) == len(migrations.revisions()) + 1
+    done = [line for line in await migrations.upgrade(settings) if not line.startswith(("Upgraded", "Made"))]
+    assert done == ['Linked tasks to public."user": they are deleted with their owner.']
     assert await migrations.upgrade(settings) == ["The database was up to date."]
     async with connected(url) as plain:
         assert await migrations.verdict(plain) is None

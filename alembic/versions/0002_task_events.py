@@ -187,6 +187,8 @@ TRIGGERS = (
 
 POLICIES = (
     "ALTER TABLE task_events ENABLE ROW LEVEL SECURITY",
+    # with no policy: a partition is read through its parent or not at all, whatever a host grants to everybody
+    "ALTER TABLE task_events_default ENABLE ROW LEVEL SECURITY",
     "CREATE POLICY task_events_read ON task_events FOR SELECT "
     "USING (user_id = (SELECT nullif(current_setting('app.user_id', true), '')))",
 )

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from graphql_api.auth import tables
+from graphql_api.migrations.partitions import renew
 from graphql_api.migrations.readiness import verdict
 from graphql_api.migrations.revisions import PROJECT, current, revisions
 from graphql_api.migrations.role import admit, leave, let_read
@@ -26,8 +27,9 @@ LOCK_TIMEOUT = "10s"
 
 
 async def upgrade(settings: Settings, revision: str = "head") -> list[str]:
-    """Migrate; see to the role, its grants and the link to the users. Returns what was done, and left, in sentences.
+    """Migrate; see to the role, its grants, the link to the users and the log's partitions.
 
+    Returns what was done, and left, in sentences.
     Raises `ConfigurationError` when the database or its user is not fit for it; what was begun is undone then.
     """
     async with transaction(settings) as connection:
@@ -41,6 +43,8 @@ async def upgrade(settings: Settings, revision: str = "head") -> list[str]:
                 done += await let_read(driver, table)
         if settings.link_users:
             done += await link(driver, found.user)
+        # after all that locks tasks: writers lock tasks first and the log of events later, too
+        done += await renew(driver, settings.event_retention_days)
     if settings.link_users and found.user is not None:
         # apart from the link: the check reads every task, and the link's locks keep people from signing up
         async with transaction(settings) as connection:
@@ -57,6 +61,18 @@ async def downgrade(settings: Settings, revision: str) -> list[str]:
         if await current(driver) is None:
             done += await leave(driver)
     return done
+
+
+async def maintain(settings: Settings) -> list[str]:
+    """See to the partitions of the log of events. Returns what was done, in sentences; harmless to repeat.
+
+    Raises `ConfigurationError` when the database is not migrated to this version.
+    """
+    async with transaction(settings) as connection:
+        driver = await _driver(connection)
+        if unfit := await verdict(driver):
+            raise ConfigurationError(unfit)
+        return await renew(driver, settings.event_retention_days) or ["Nothing to do."]
 
 
 @asynccontextmanager
