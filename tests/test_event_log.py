@@ -306,6 +306,18 @@ async def test_the_next_transaction_of_a_connection_begins_anew(owner: asyncpg.C
     assert not await owner.fetchval("SELECT current_setting('task_events.locks', true)")
 
 
+@pytest.mark.parametrize("forget", ["RESET ALL", "SET LOCAL task_events.locks = ''"])
+async def test_a_transaction_that_resets_its_settings_is_recorded_all_the_same(
+    owner: asyncpg.Connection, connect: Connect, forget: str
+) -> None:
+    psql = await connect()
+    insert = "INSERT INTO tasks (user_id, title) VALUES ('ada', 'Milk')"
+    async with listening(owner) as heard:
+        await psql.execute(f"BEGIN; {insert}; {forget}; COMMIT")
+    [event] = await events(owner)
+    assert heard == [(event["cursor"] - 1, "ada")]
+
+
 # ---------------------------------------------------------------- the order of commits
 
 

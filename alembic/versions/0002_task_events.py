@@ -50,38 +50,35 @@ WRITE = """
     CREATE FUNCTION task_events_write() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     DECLARE
-        gathered text := current_setting('task_events.locks', true);
-        locks int[];
-        lock int;
+        gathered text := coalesce(current_setting('task_events.locks', true), '');
+        locks text[];
+        lock text;
         people text[];
         person text;
-        old_task jsonb;
-        new_task jsonb;
+        old_task jsonb := to_jsonb(OLD) - 'words'; -- null on INSERT
+        new_task jsonb := to_jsonb(NEW) - 'words'; -- null on DELETE
         old_values jsonb;
         new_values jsonb;
+        same text[];
         done text;
     BEGIN
-        IF gathered <> '' THEN -- the first event of the transaction
+        -- the first event of the transaction, even where RESET ALL has made it forget what was gathered
+        IF gathered <> '' OR coalesce(current_setting('task_events.since', true), '') = '' THEN
             locks := string_to_array(btrim(gathered), '  ');
             IF cardinality(locks) > 1 THEN
                 locks := ARRAY(SELECT unnest(locks) ORDER BY 1);
             END IF;
             FOREACH lock IN ARRAY locks LOOP
-                done := pg_advisory_xact_lock({lock_space}, lock);
+                done := pg_advisory_xact_lock({lock_space}, lock::int);
             END LOOP;
             done := set_config('task_events.locks', '', true);
             done := set_config('task_events.since', nextval('{schema}.task_events_cursor')::text, true);
         END IF;
 
-        IF TG_OP <> 'INSERT' THEN
-            old_task := to_jsonb(OLD) - 'words';
-        END IF;
-        IF TG_OP <> 'DELETE' THEN
-            new_task := to_jsonb(NEW) - 'words';
-        END IF;
         IF TG_OP = 'UPDATE' THEN
-            SELECT jsonb_object_agg(key, old_task -> key), jsonb_object_agg(key, value) INTO old_values, new_values
-            FROM jsonb_each(new_task) WHERE value <> old_task -> key;
+            same := ARRAY(SELECT key FROM jsonb_each(new_task) WHERE value = old_task -> key);
+            old_values := old_task - same;
+            new_values := new_task - same;
         END IF;
 
         FOREACH person IN ARRAY ARRAY[NEW.user_id, OLD.user_id, NEW.assigned_to, OLD.assigned_to] LOOP
