@@ -14,7 +14,8 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from graphql_api import __version__, migrations, schema
 from graphql_api.auth import tables
@@ -22,12 +23,16 @@ from graphql_api.auth.authenticate import Authenticator
 from graphql_api.auth.tables import Tables
 from graphql_api.database import LOST, Database
 from graphql_api.errors import Code
+from graphql_api.events import Hub
 from graphql_api.http import health
 from graphql_api.http.endpoint import Endpoint
 from graphql_api.http.middleware import RequestId
 from graphql_api.http.negotiation import HTML, JSON, preferred
+from graphql_api.http.service import Connections, Service
+from graphql_api.http.websocket import Socket
 from graphql_api.operations.engine import Engine
 from graphql_api.settings import ConfigurationError, Settings
+from graphql_api.tasks.log import TaskLog
 
 LINKS = {"graphql": "/graphql", "live": "/health/live", "ready": "/health/ready"}
 
@@ -50,10 +55,12 @@ def create_app(settings: Settings) -> Starlette:
             authenticator = Authenticator(settings, database, found, client)
             await database.start()
             stack.push_async_callback(database.stop)
-            yield {
-                "endpoint": Endpoint(settings, engine, authenticator, database, found),
-                "ready": health.Ready(database),
-            }
+            hub = Hub(settings, TaskLog(database))
+            hub.start()
+            stack.push_async_callback(hub.stop)
+            connections = Connections(settings.max_connections_per_user)
+            service = Service(settings, engine, authenticator, database, found, hub, connections)
+            yield {"endpoint": Endpoint(service), "socket": Socket(service), "ready": health.Ready(database)}
 
     return Starlette(
         lifespan=lifespan,
@@ -62,6 +69,7 @@ def create_app(settings: Settings) -> Starlette:
             Route(
                 "/graphql", _stateful("endpoint"), methods=["GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"]
             ),
+            WebSocketRoute("/graphql", _socket),
             Route("/health/live", health.live),
             Route("/health/ready", _stateful("ready")),
         ],
@@ -117,6 +125,10 @@ def _stateful(name: str) -> Any:
         return response
 
     return call
+
+
+async def _socket(websocket: WebSocket) -> None:
+    await websocket.state.socket(websocket)
 
 
 async def _not_here(_: Request, error: Exception) -> Response:

@@ -127,6 +127,11 @@ def _listen(settings: Settings) -> None:
         port=settings.port,
         workers=settings.workers,
         lifespan="on",
+        ws="websockets-sansio",
+        ws_max_size=settings.max_body_bytes,
+        ws_per_message_deflate=False,  # its buffers would take as much memory again as an idle subscription
+        ws_ping_interval=30,
+        ws_ping_timeout=30,
         log_config=None,
         access_log=False,
         server_header=False,

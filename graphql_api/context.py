@@ -1,4 +1,4 @@
-"""What a resolver may reach: the person asking, the database, loaders, and one clock."""
+"""What a resolver may reach: the person asking, the database, events, loaders, and one clock."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from graphql_api.auth.identity import Identity
 from graphql_api.auth.tables import Tables
 from graphql_api.database import Database
 from graphql_api.errors import unauthenticated
+from graphql_api.events import Hub
 
 L = TypeVar("L")
 
 
 @dataclass(slots=True)
 class Context:
-    """Made anew for every operation, so that what its loaders remember is as old as the operation and no older."""
+    """Made anew for every operation, and for every event of a subscription: what its loaders remember is no older."""
 
     database: Database
     tables: Tables
+    hub: Hub
     identity: Identity | None
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     _loaders: dict[Any, Any] = field(default_factory=dict)

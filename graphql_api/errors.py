@@ -26,6 +26,8 @@ class Code(StrEnum):
     OPERATION_RESOLUTION_FAILURE = "OPERATION_RESOLUTION_FAILURE"
     PERSISTED_QUERY_NOT_SUPPORTED = "PERSISTED_QUERY_NOT_SUPPORTED"
     COST_LIMIT_EXCEEDED = "COST_LIMIT_EXCEEDED"
+    RATE_LIMITED = "RATE_LIMITED"
+    CURSOR_EXPIRED = "CURSOR_EXPIRED"
     TIMEOUT = "TIMEOUT"
     SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
     INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
@@ -50,6 +52,13 @@ class Unavailable(RequestError):
         super().__init__(
             Code.SERVICE_UNAVAILABLE, "The database does not answer right now. Try again in a few seconds."
         )
+
+
+class RateLimited(RequestError):
+    """More at once than one user may have."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.RATE_LIMITED, message)
 
 
 def unauthenticated(message: str = "Sign in to do this: the request carries no credential.") -> RequestError:

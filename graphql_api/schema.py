@@ -5,7 +5,7 @@ from functools import cache
 from typing import Annotated
 
 import strawberry
-from graphql import GraphQLSchema, print_schema
+from graphql import GraphQLSchema, is_input_object_type, print_schema
 from strawberry.schema.config import StrawberryConfig
 
 from graphql_api.context import Info
@@ -13,16 +13,16 @@ from graphql_api.errors import ForbiddenError, NotFoundError, ValidationError, b
 from graphql_api.relay.ids import GlobalID, Node
 from graphql_api.scalars import SCALARS
 from graphql_api.tasks.inputs import parse_task_id, shown
-from graphql_api.tasks.loaders import AcquaintanceLoader, TaskLoader
+from graphql_api.tasks.loaders import AcquaintanceLoader, EventLoader, TaskLoader
 from graphql_api.tasks.mutations import TaskMutation
-from graphql_api.tasks.schema import TaskQuery
-from graphql_api.tasks.types import ConflictError, Task
+from graphql_api.tasks.schema import TaskQuery, TaskSubscription
+from graphql_api.tasks.types import ConflictError, Task, TaskEvent, event_cursor
 from graphql_api.users.loaders import UserLoader
 from graphql_api.users.types import User, user_id
 from graphql_api.viewer import Viewer
 
 DESCRIPTION = """\
-The tasks of a Better Auth user: read, filter, page, and change them.
+The tasks of a Better Auth user: read, filter, page, and change them, and follow them live.
 Sign in with Better Auth; send its JWT or signed session token as `Authorization: Bearer …`, or its session cookie.\
 """
 
@@ -65,12 +65,20 @@ class Mutation(TaskMutation):
     pass
 
 
+@strawberry.type(description="Where following begins: over WebSocket (graphql-transport-ws) or Server-Sent Events.")
+class Subscription(TaskSubscription):
+    pass
+
+
 async def _node(info: Info, id: str) -> Node | None:
     """The object with this id, if the viewer may see it. Those of one type are read together."""
     viewer_id = info.context.viewer_id
     if key := parse_task_id(id):
         row = await info.context.loader(TaskLoader).load(key)
         return None if row is None else Task.of(row)
+    if cursor := event_cursor(id):
+        row = await info.context.loader(EventLoader).load(cursor)
+        return None if row is None else TaskEvent.of(row)
     if person := user_id(id):
         if person != viewer_id and not await info.context.loader(AcquaintanceLoader).load(person):
             return None
@@ -86,10 +94,14 @@ def build() -> GraphQLSchema:
     schema = strawberry.Schema(
         query=Query,
         mutation=Mutation,
-        types=[Task, User, Viewer, ValidationError, NotFoundError, ForbiddenError, ConflictError],
+        subscription=Subscription,
+        types=[Task, TaskEvent, User, Viewer, ValidationError, NotFoundError, ForbiddenError, ConflictError],
         config=StrawberryConfig(scalar_map=SCALARS),
     )._schema
     schema.description = DESCRIPTION
+    for graphql_type in schema.type_map.values():
+        if is_input_object_type(graphql_type):  # Strawberry tells nobody but its own printer
+            graphql_type.is_one_of = graphql_type.extensions["strawberry-definition"].is_one_of
     return schema
 
 

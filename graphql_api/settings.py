@@ -133,6 +133,14 @@ class Settings(BaseSettings):
         ge=1,
         description="An operation that could read more objects than this is refused with COST_LIMIT_EXCEEDED.",
     )
+    max_connections_per_user: int = Field(
+        default=2000,
+        ge=1,
+        description="WebSockets and event streams that one user may hold open, in each worker process.",
+    )
+    max_operations_per_socket: int = Field(
+        default=100, ge=1, description="Operations, subscriptions above all, that may run at once on one WebSocket."
+    )
     graphiql: bool = Field(default=True, description="Serve GraphiQL to browsers at /graphql.")
     introspection: bool = Field(default=True, description="Answer questions about the schema.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Lowest level logged.")

@@ -1,6 +1,7 @@
 """The signed-in person's corner of the graph."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 import strawberry
@@ -8,13 +9,15 @@ from strawberry import UNSET
 
 from graphql_api.context import Info
 from graphql_api.errors import Code, RequestError, unauthenticated
-from graphql_api.relay.connections import After, Before, First, Last, Window, given
+from graphql_api.relay import cursors
+from graphql_api.relay.connections import After, Before, First, Last, Reading, Window, given
 from graphql_api.relay.ids import GlobalID, Node
 from graphql_api.scalars import URL
-from graphql_api.tasks import orders, reads
+from graphql_api.tasks import log, orders, reads
 from graphql_api.tasks.filters import TaskFilter
+from graphql_api.tasks.log import TaskLog
 from graphql_api.tasks.orders import TaskOrder
-from graphql_api.tasks.types import TaskConnection, TaskCounts
+from graphql_api.tasks.types import TaskConnection, TaskCounts, TaskEventConnection
 from graphql_api.users.loaders import UserLoader
 from graphql_api.users.models import UserRow
 from graphql_api.users.types import User
@@ -107,6 +110,23 @@ class Viewer(Node):
             completed=row["completed"],
             overdue=row["overdue"],
         )
+
+    @strawberry.field(
+        description="What happened to the viewer's tasks, oldest first: page with `after` to catch up from any cursor "
+        "ever received. One that is older than what is kept ends with CURSOR_EXPIRED."
+    )
+    def task_events(self, info: Info, first: First = UNSET, after: After = UNSET) -> TaskEventConnection:
+        window = Window.of(log.OLDEST_FIRST, first, after, None, None)
+        return TaskEventConnection(
+            reading=Reading(window, partial(log.page, info.context.database, self.user_id, window))
+        )
+
+    @strawberry.field(
+        description="The end of `taskEvents` as it is now. Ask for it first, then read the tasks, then follow "
+        "`taskChanged` after it: whatever happens meanwhile is not missed."
+    )
+    async def task_event_cursor(self, info: Info) -> str:
+        return cursors.encode(log.OLDEST_FIRST, [await TaskLog(info.context.database).end(self.user_id)])
 
     async def _row(self, info: Info) -> UserRow:
         row = await info.context.loader(UserLoader).load(self.user_id)

@@ -32,7 +32,7 @@ ACCEPTED = {
 }
 """What a POST is answered with, by its Accept header."""
 
-REFUSED = ["text/plain", "text/event-stream", "multipart/mixed", f"{JSON};q=0", "*/*;q=0", f"{JSON};q=often", "json"]
+REFUSED = ["text/plain", "multipart/mixed", f"{JSON};q=0", "*/*;q=0", f"{JSON};q=often", "json"]
 
 MISTAKES = {
     "syntax": ({"query": "{"}, "GRAPHQL_PARSE_FAILED"),
@@ -55,7 +55,6 @@ MISTAKES = {
         {"query": "query A { __typename } query B { __typename }"},
         "OPERATION_RESOLUTION_FAILURE",
     ),
-    "subscription": ({"query": "subscription { taskChanged { id } }"}, "GRAPHQL_VALIDATION_FAILED"),
     "hash of a persisted document": (
         {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "ab"}}},
         "PERSISTED_QUERY_NOT_SUPPORTED",

@@ -8,10 +8,10 @@ from graphql import FieldNode, FragmentDefinitionNode, OperationDefinitionNode, 
 from graphql_api import schema
 from graphql_api.errors import Code, RequestError
 from graphql_api.operations import cost, documents, rules
-from graphql_api.operations.documents import Documents, InvalidDocument
+from graphql_api.operations.documents import Documents, NotExecuted
 from graphql_api.operations.engine import Engine
 from graphql_api.relay.connections import PAGE_DEFAULT
-from tests.client import CREATE, Api
+from tests.client import CREATE, CREATE_MANY, DELETE_MANY, UPDATE_MANY, Api
 
 PAGE = PAGE_DEFAULT
 
@@ -43,7 +43,7 @@ def refused(query: str, **variables: Any) -> Code:
         engine().prepare(query, None, variables)
     except RequestError as error:
         return error.code
-    except InvalidDocument as invalid:
+    except NotExecuted as invalid:
         [code] = {Code((error.extensions or {})["code"]) for error in invalid.errors}
         return code
     raise AssertionError("it was not refused")
@@ -76,7 +76,7 @@ def test_a_long_document_is_not_remembered() -> None:
 def test_an_invalid_document_is_not_remembered() -> None:
     documents = known()
     for _ in range(2):
-        with pytest.raises(InvalidDocument):
+        with pytest.raises(NotExecuted):
             documents.get("{ nothing }")
 
 
@@ -106,7 +106,7 @@ async def test_tools_may_ask_for_the_whole_schema(api: Api, query: str) -> None:
 
 def test_introspection_can_be_refused() -> None:
     for query in (EVERY_OPTION, '{ __type(name: "Task") { name } }'):
-        with pytest.raises(InvalidDocument, match="introspection"):
+        with pytest.raises(NotExecuted, match="introspection"):
             known(introspection=False).get(query)
     assert known(introspection=False).get("{ __typename viewer { __typename } }")
 
@@ -144,6 +144,10 @@ PRICES = {
     'mutation { toggleTask(input: { id: "a" }) { task { id } errors { code } } }': 1 + 2 + 1 + 10,
     "mutation { ...F } fragment F on Mutation "
     '{ a: deleteTask(input: { id: "a" }) { task { id } } b: deleteTask(input: { id: "b" }) { task { id } } }': 2 * 13,
+    "mutation { updateTasks(input: { select: { filter: {} }, patch: {} }) { affected } }": 1 + 3 + 3_000,
+    'mutation { updateTasks(input: { select: { ids: ["a"] }, patch: {} }) { tasks { owner { id } } errors { code } } }':
+        1 + 1_000 * 2 + 1_000 + 4 + 3_000,
+    'mutation { createTasks(input: { tasks: [{ title: "a" }] }) { tasks { id } } }': 1 + 1_000 + 3 + 3_000,
 }  # fmt: skip
 """By document, without variables."""
 
@@ -199,6 +203,29 @@ def test_a_value_takes_the_place_of_a_default() -> None:
 def test_each_operation_has_its_own_price() -> None:
     document = known().get("query A { viewer { id } } query B { viewer { user { id } } }")
     assert [document.price(document.operation(name), {}) for name in "AB"] == [1, 2]
+
+
+def test_everything_of_100_tasks_may_be_asked_for_when_they_are_changed() -> None:
+    ids = ["a" * 60] * 100
+    text = {
+        "title": "x",
+        "description": "x",
+        "id": "x",
+        "status": "x",
+        "priority": "x",
+        "dueDate": "x",
+        "assigneeId": "x",
+    }
+    engine().prepare(UPDATE_MANY, None, {"input": {"select": {"ids": ids}, "patch": text}})
+    engine().prepare(DELETE_MANY, None, {"input": {"select": {"ids": ids}}})
+    engine().prepare(CREATE_MANY, None, {"input": {"tasks": [text] * 100}})
+
+
+@pytest.mark.parametrize("change", ["deleteTasks(input: $i) { affected }", "updateTasks(input: $i) { affected }"])
+def test_many_changes_of_many_are_refused(change: str) -> None:
+    kind = change[0].upper() + change.split("(")[0][1:]
+    engine().prepare(f"mutation ($i: {kind}Input!) {{ {many(6, f'm#: {change}')} }}", None, {})
+    assert refused(f"mutation ($i: {kind}Input!) {{ {many(7, f'm#: {change}')} }}") is Code.COST_LIMIT_EXCEEDED
 
 
 def test_an_operation_above_the_limit_is_refused_with_its_price() -> None:
@@ -291,7 +318,7 @@ def test_many_different_fields_are_accepted() -> None:
 
 def test_more_tokens_than_the_limit_are_refused() -> None:
     engine(max_tokens=100).prepare(block("", many(98, "__typename")), None, {})
-    with pytest.raises(InvalidDocument, match="more than 100 tokens"):
+    with pytest.raises(NotExecuted, match="more than 100 tokens"):
         engine(max_tokens=100).prepare(block("", many(99, "__typename")), None, {})
 
 

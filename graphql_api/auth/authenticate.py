@@ -1,9 +1,11 @@
 """From the headers of a request to the Identity behind it, or to none."""
 
+import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from math import inf
 
 import httpx
 
@@ -12,8 +14,14 @@ from graphql_api.auth.sessions import Sessions, cookie_value, unsign
 from graphql_api.auth.tables import Tables
 from graphql_api.auth.tokens import FetchedKeys, Keys, TableKeys, Tokens
 from graphql_api.database import Database
-from graphql_api.errors import Code, RequestError
+from graphql_api.errors import Code, RequestError, Unavailable
 from graphql_api.settings import Settings
+
+Headers = Sequence[tuple[bytes, bytes]]
+"""As they came, names in lower case."""
+
+RECHECK_SECONDS = 30
+"""So often the credential of an open stream is looked at again."""
 
 REMEMBERED = 50_000
 """Verified credentials kept at most; the oldest goes first."""
@@ -36,15 +44,13 @@ class Authenticator:
         self._tokens = _tokens(settings, database, tables, client)
         self._known: dict[bytes, tuple[Identity, float]] = {}
 
-    async def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> Identity | None:
+    async def identify(self, headers: Headers) -> Identity | None:
         """Who sends these raw headers; None when they carry no credential. At most one SELECT.
 
         A bearer token decides alone; only without one does the cookie count. Raises `BadCredential` when the one that
         decides is bad, and FORBIDDEN when a page of a foreign origin asks with the cookie.
         """
-        sent: dict[bytes, list[str]] = defaultdict(list)
-        for name, value in headers:
-            sent[name].append(value.decode("latin-1"))
+        sent = _by_name(headers)
         authorizations = [[*value.split(maxsplit=1), "", ""] for value in sent[b"authorization"]]
         bearers = [token.strip() for scheme, token, *_ in authorizations if scheme.lower() == "bearer"]
         if len(bearers) > 1:
@@ -54,13 +60,34 @@ class Authenticator:
         cookie = cookie_value(sent[b"cookie"], self._cookie_name)
         if cookie is None:
             return None
-        self._refuse_foreign_pages(sent[b"origin"], sent[b"host"])
+        self.refuse_foreign_pages(headers)
         return await self._verified(cookie, is_bearer=False)
 
-    def _refuse_foreign_pages(self, origins: Iterable[str], hosts: Iterable[str]) -> None:
-        """A browser sends the cookie whichever page asks: `SameSite` does not stop those of sibling subdomains."""
-        own = {f"{scheme}://{host}" for host in hosts for scheme in ("http", "https")}  # TLS may end before us
-        for origin in origins:
+    async def until_worthless(self, headers: Headers, identity: Identity | None) -> RequestError:
+        """Wait until the credential in these headers has expired or was revoked; why it does not count any more."""
+        while True:
+            await asyncio.sleep(self._recheck_after(identity))
+            try:
+                identity = await self.identify(headers)
+            except Unavailable:
+                continue  # nobody can tell; and nothing can be read
+            except RequestError as error:
+                return error
+
+    @staticmethod
+    def _recheck_after(identity: Identity | None) -> float:
+        left = inf if identity is None else identity.expires_at - time.time()
+        return min(max(left, 1), RECHECK_SECONDS)
+
+    def refuse_foreign_pages(self, headers: Headers) -> None:
+        """Raises FORBIDDEN for a page of an origin that is neither ours nor trusted.
+
+        A browser sends the cookie whichever page asks: `SameSite` does not stop those of sibling subdomains. And it
+        lets every page open a WebSocket.
+        """
+        sent = _by_name(headers)
+        own = {f"{scheme}://{host}" for host in sent[b"host"] for scheme in ("http", "https")}  # TLS may end before us
+        for origin in sent[b"origin"]:
             if origin not in self._cookie_origins | own:
                 raise RequestError(
                     Code.FORBIDDEN, f"Pages of {origin[:100]} may not use the session cookie; see TRUSTED_ORIGINS."
@@ -97,6 +124,13 @@ class Authenticator:
             token = unsign(credential, self._secrets)
         identity = await self._sessions.identity(token)
         return identity, min(identity.expires_at, time.time() + self._session_seconds)
+
+
+def _by_name(headers: Headers) -> Mapping[bytes, list[str]]:
+    sent: dict[bytes, list[str]] = defaultdict(list)
+    for name, value in headers:
+        sent[name].append(value.decode("latin-1"))
+    return sent
 
 
 def _tokens(settings: Settings, database: Database, tables: Tables, client: httpx.AsyncClient) -> Tokens | None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
 HTML = "text/html"
 
 

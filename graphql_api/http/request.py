@@ -36,7 +36,7 @@ class Parameters:
 async def read(request: Request, longest: int) -> Parameters:
     """The parameters of a GET or POST. Raises `Refusal`."""
     if request.method == "GET":
-        return _checked(_from_url(request))
+        return checked(_from_url(request))
     if request.method != "POST":
         raise Refusal(405, f"{request.method} is not answered here; send GET or POST.", {"Allow": "GET, POST"})
     content_type = request.headers.get("content-type", "")
@@ -50,7 +50,7 @@ async def read(request: Request, longest: int) -> Parameters:
     body = await _body(request, longest)
     if not body:
         raise Refusal(400, 'The body is empty; send an object like {"query": "{ viewer { name } }"}.')
-    return _checked(_json(body, "The body"))
+    return checked(_json(body, "The body"))
 
 
 async def _body(request: Request, longest: int) -> bytes:
@@ -86,7 +86,7 @@ def _json(text: bytes, what: str) -> Any:
         raise Refusal(400, f"{what} is not JSON in UTF-8: {error.msg}, at character {error.pos}.") from None
 
 
-def _checked(given: Any) -> Parameters:
+def checked(given: Any) -> Parameters:
     if isinstance(given, list):
         raise Refusal(400, "The body is an array; batches are not answered, send one operation at a time.")
     if not isinstance(given, dict):

@@ -25,8 +25,8 @@ PRICES_REMEMBERED = 100
 """Of one document: its operations with variables of different sizes."""
 
 
-class InvalidDocument(Exception):
-    """A document that cannot be executed, with every error found in it."""
+class NotExecuted(Exception):
+    """An operation that cannot be executed, with every error found in its document or its variables."""
 
     def __init__(self, errors: list[GraphQLError]) -> None:
         super().__init__(*errors)
@@ -78,7 +78,7 @@ class Documents:
         self._known: dict[str, Document] = {}
 
     def get(self, text: str) -> Document:
-        """The document of this text. Raises `InvalidDocument`."""
+        """The document of this text. Raises `NotExecuted`."""
         document = self._known.pop(text, None) or self._read(text)
         if len(text) <= REMEMBERED_LENGTH:
             if len(self._known) >= REMEMBERED:
@@ -90,7 +90,7 @@ class Documents:
         try:
             node = parse(text, max_tokens=self._max_tokens)
         except GraphQLError as error:
-            raise InvalidDocument([with_code(error, Code.GRAPHQL_PARSE_FAILED)]) from None
+            raise NotExecuted([with_code(error, Code.GRAPHQL_PARSE_FAILED)]) from None
         try:
             rules.check(node)
             errors = validate(self._schema, node, self._rules, max_errors=10)
@@ -101,5 +101,5 @@ class Documents:
                 GraphQLError("The fragments of the document lead too deep. Spread them less far into each other.")
             ]
         if errors:
-            raise InvalidDocument([with_code(error, Code.GRAPHQL_VALIDATION_FAILED) for error in errors])
+            raise NotExecuted([with_code(error, Code.GRAPHQL_VALIDATION_FAILED) for error in errors])
         return Document(self._schema, node)

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
+from inspect import isawaitable
 from typing import Any
 
-from graphql import ExecutionResult, GraphQLError, GraphQLSchema, OperationDefinitionNode, OperationType, execute
+from graphql import (
+    ExecutionResult,
+    FieldNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    create_source_event_stream,
+    execute,
+    located_error,
+)
+from graphql.execution import execute_subscription_event
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from graphql_api.errors import Code, RequestError
 from graphql_api.operations import rules
-from graphql_api.operations.documents import Document, Documents
+from graphql_api.operations.documents import Document, Documents, NotExecuted
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +53,7 @@ class Engine:
     def prepare(self, text: str, name: str | None, variables: Mapping[str, Any]) -> Operation:
         """The operation to execute.
 
-        Raises `InvalidDocument`, or `RequestError` for an unknown or too expensive operation or too many variables.
+        Raises `NotExecuted`, or `RequestError` for an unknown or too expensive operation or too many variables.
         """
         rules.check_variables(variables, self._max_values)
         document = self._documents.get(text)
@@ -64,6 +77,41 @@ class Engine:
             executor_class=StrawberryGraphQLCoreExecutionContext,
         )
         return result if isinstance(result, ExecutionResult) else await result
+
+    async def subscribe(
+        self, operation: Operation, contexts: Callable[[], object]
+    ) -> AsyncGenerator[ExecutionResult, None]:
+        """A result for each event, each with a context of its own: what one remembers is too old for the next.
+
+        Raises what ends the stream: `NotExecuted` before the first event, later whatever its source raises.
+        """
+        executor = StrawberryGraphQLCoreExecutionContext.build(
+            self._schema,
+            operation.document.node,
+            raw_variable_values=dict(operation.variables),
+            operation_name=operation.name,
+            context_value=contexts(),
+        )
+        if isinstance(executor, list):
+            raise NotExecuted(executor)
+        source = await _awaited(create_source_event_stream(executor))
+        if isinstance(source, ExecutionResult):
+            raise NotExecuted(source.errors or [])
+        try:
+            async with aclosing(source) as events:
+                async for event in events:
+                    of_event = executor.build_per_event_executor(event)
+                    of_event.context_value = contexts()
+                    yield await _awaited(execute_subscription_event(of_event))
+        except Exception as error:
+            [root, *_] = operation.definition.selection_set.selections  # a subscription has one
+            path = [(root.alias or root.name).value] if isinstance(root, FieldNode) else None
+            raise located_error(error, [root], path) from error
+
+
+async def _awaited(value: Any) -> Any:
+    """graphql-core gives an awaitable only where something had to be waited for."""
+    return await value if isawaitable(value) else value
 
 
 def was_executed(result: ExecutionResult) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -68,8 +69,8 @@ class Window:
     order: Order
     size: int
     backward: bool
-    after: list[object] | None
-    before: list[object] | None
+    after: tuple[Any, ...] | None
+    before: tuple[Any, ...] | None
 
     @classmethod
     def of(cls, order: Order, first: int | None, after: str | None, last: int | None, before: str | None) -> Window:
@@ -113,14 +114,38 @@ class Window:
         return cursors.encode(self.order, self.order.values(row))
 
 
+@dataclass(slots=True)
+class Reading(Generic[Row]):
+    """A page of a connection, which is read when the first of its fields asks for it, and once."""
+
+    window: Window
+    read: Callable[[], Awaitable[Sequence[Row]]]
+    """Reads what `Window.cut` has cut."""
+    reading: asyncio.Future[Sequence[Row]] | None = None
+
+    async def page(self) -> Page[Row]:
+        if self.reading is None:  # the fields of one object are resolved at the same time
+            self.reading = asyncio.ensure_future(self.read())
+        return self.window.page(await self.reading)
+
+    async def page_info(self) -> PageInfo:
+        page = await self.page()
+        return PageInfo(
+            has_next_page=page.has_next,
+            has_previous_page=page.has_previous,
+            start_cursor=self.window.cursor(page.rows[0]) if page.rows else None,
+            end_cursor=self.window.cursor(page.rows[-1]) if page.rows else None,
+        )
+
+
 def given(value: T | None) -> T | None:
     """An argument that was left out counts as null."""
     return None if value is UNSET else value
 
 
-def _keys(order: Order, name: str, cursor: str | None) -> list[object] | None:
+def _keys(order: Order, name: str, cursor: str | None) -> tuple[Any, ...] | None:
     try:
-        return None if cursor is None else cursors.decode(order, cursor)
+        return None if cursor is None else tuple(cursors.decode(order, cursor))
     except cursors.BadCursor:
         shown = cursor if cursor is None or len(cursor) <= 60 else f"{cursor[:60]}…"
         raise bad_input(

@@ -1,12 +1,15 @@
-"""Tasks by id, in batches, as the viewer may see them."""
+"""Tasks and events in batches, as the viewer may see them."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
 from aiodataloader import DataLoader
 
 from graphql_api.context import Context
-from graphql_api.tasks import reads
+from graphql_api.relay.connections import Window
+from graphql_api.tasks import log, reads
 
 
 class TaskLoader(DataLoader[UUID, asyncpg.Record | None]):
@@ -32,3 +35,34 @@ class AcquaintanceLoader(DataLoader[str, bool]):
     async def batch_load_fn(self, keys: list[str]) -> list[bool]:
         found = await reads.acquaintances(self._context.database, self._context.viewer_id, keys)
         return [key in found for key in keys]
+
+
+class EventLoader(DataLoader[int, asyncpg.Record | None]):
+    """Cursors in, events out, same order, None where there is none of the viewer's. One SELECT a batch."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._context = context
+
+    async def batch_load_fn(self, keys: list[int]) -> list[asyncpg.Record | None]:
+        rows = await log.by_cursors(self._context.database, self._context.viewer_id, keys)
+        found = {row["cursor"]: row for row in rows}
+        return [found.get(key) for key in keys]
+
+
+class HistoryLoader(DataLoader[tuple[UUID, Window], Sequence[asyncpg.Record]]):
+    """Ids of tasks in, each with the window of a page; rows for `Window.page` out. One SELECT for each window."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._context = context
+
+    async def batch_load_fn(self, keys: list[tuple[UUID, Window]]) -> list[Sequence[asyncpg.Record]]:
+        tasks: dict[Window, list[UUID]] = defaultdict(list)
+        for task_id, window in keys:
+            tasks[window].append(task_id)
+        found: dict[tuple[UUID, Window], list[asyncpg.Record]] = defaultdict(list)
+        for window, task_ids in tasks.items():
+            for row in await log.histories(self._context.database, self._context.viewer_id, task_ids, window):
+                found[row["task_id"], window].append(row)
+        return [found[key] for key in keys]

@@ -1,14 +1,19 @@
-"""Where reading tasks begins in the graph."""
+"""Where reading and following tasks begin in the graph."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated
 
 import strawberry
+from strawberry import UNSET
 
 from graphql_api.context import Info
 from graphql_api.errors import bad_input
-from graphql_api.tasks import inputs
+from graphql_api.relay.connections import After, Window
+from graphql_api.tasks import inputs, log
 from graphql_api.tasks.loaders import TaskLoader
-from graphql_api.tasks.types import Task
+from graphql_api.tasks.log import TaskLog
+from graphql_api.tasks.types import Task, TaskEvent
 
 
 @strawberry.type
@@ -22,3 +27,21 @@ class TaskQuery:
             raise bad_input(f"`id` is {inputs.shown(id)}, which is not the ID of a Task.")
         row = await info.context.loader(TaskLoader).load(key)
         return None if row is None else Task.of(row)
+
+
+@strawberry.type
+class TaskSubscription:
+    @strawberry.subscription(
+        description="Every change to a task that the viewer may see, once and in commit order, whoever made it and by "
+        "whatever route. With `after`, first all that happened since that cursor: a client that reconnects misses "
+        "nothing. A cursor older than the kept history ends with CURSOR_EXPIRED: read the list again. The stream ends "
+        "with UNAUTHENTICATED when the credential does not count any more."
+    )
+    async def task_changed(self, info: Info, after: After = UNSET) -> AsyncGenerator[TaskEvent, None]:
+        viewer_id = info.context.viewer_id
+        window = Window.of(log.OLDEST_FIRST, None, after, None, None)
+        await log.check_kept(info.context.database, viewer_id, window)
+        cursor = window.after[0] if window.after else None
+        async with aclosing(info.context.hub.follow(viewer_id, cursor)) as rows:
+            async for row in rows:
+                yield TaskEvent.of(row, TaskLog.task(row))

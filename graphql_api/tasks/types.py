@@ -1,21 +1,27 @@
 """Tasks in the graph: one of them, a page of them, and their numbers."""
 
-import asyncio
+from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Self
 from uuid import UUID
 
 import asyncpg
+import orjson
 import sqlalchemy as sa
 import strawberry
+from strawberry import UNSET
 
-from graphql_api.context import Context, Info
+from graphql_api.context import Info
 from graphql_api.errors import PayloadError
-from graphql_api.relay.connections import Page, PageInfo, Window
+from graphql_api.relay import cursors
+from graphql_api.relay.connections import After, First, PageInfo, Reading, Window
 from graphql_api.relay.ids import GlobalID, Node
-from graphql_api.tasks import filters, reads
+from graphql_api.tasks import filters, log, reads
+from graphql_api.tasks.changes import TaskFieldChange, changes
 from graphql_api.tasks.filters import Condition, TaskFilter
-from graphql_api.tasks.models import Priority, Status
+from graphql_api.tasks.loaders import HistoryLoader, TaskLoader
+from graphql_api.tasks.models import EventKind, Priority, Status
 from graphql_api.users.types import User
 
 
@@ -38,11 +44,12 @@ class Task(Node):
     completed_at: Annotated[
         datetime | None, strawberry.field(description="When it was completed; null while it is open.")
     ]
+    key: strawberry.Private[UUID]
     owner_id: strawberry.Private[str]
     assignee_id: strawberry.Private[str | None]
 
     @classmethod
-    def of(cls, row: asyncpg.Record) -> Self:
+    def of(cls, row: asyncpg.Record | Mapping[str, Any]) -> Self:
         return cls(
             id=global_id(row["id"]),
             title=row["title"],
@@ -55,6 +62,7 @@ class Task(Node):
             created_at=row["created_at"],
             updated_at=row["updated_at"],
             completed_at=row["completed_at"],
+            key=row["id"],
             owner_id=row["user_id"],
             assignee_id=row["assigned_to"],
         )
@@ -70,6 +78,14 @@ class Task(Node):
     @strawberry.field(description="Who is to do it, when that is not left to the owner.")
     async def assignee(self, info: Info) -> User | None:
         return None if self.assignee_id is None else await User.load(self.assignee_id, info)
+
+    @strawberry.field(
+        description="What happened to this task since the viewer sees it, newest first; as far back as it is kept."
+    )
+    def history(self, info: Info, first: First = UNSET, after: After = UNSET) -> "TaskEventConnection":
+        window = Window.of(log.NEWEST_FIRST, first, after, None, None)
+        read = partial(info.context.loader(HistoryLoader).load, (self.key, window))
+        return TaskEventConnection(reading=Reading(window, read))
 
 
 def global_id(id: UUID) -> strawberry.ID:
@@ -90,45 +106,31 @@ class TaskEdge:
 class TaskConnection:
     tasks: strawberry.Private[sa.Select[Any]]
     condition: strawberry.Private[Condition]
-    window: strawberry.Private[Window]
-    reading: strawberry.Private[asyncio.Task[Page[asyncpg.Record]] | None] = None
+    reading: strawberry.Private[Reading[asyncpg.Record]]
 
     @classmethod
     def of(cls, tasks: sa.Select[Any], task_filter: TaskFilter | None, window: Window, info: Info) -> Self:
         """Those of the tasks that pass the filter. Raises BAD_USER_INPUT for a bad one; reads nothing yet."""
-        return cls(tasks=tasks, condition=filters.condition(task_filter, info.context.now), window=window)
+        context = info.context
+        condition = filters.condition(task_filter, context.now)
+        read = partial(reads.page, context.database, context.viewer_id, tasks, condition, window)
+        return cls(tasks=tasks, condition=condition, reading=Reading(window, read))
 
     @strawberry.field(description="The tasks of the page, each with its cursor.")
-    async def edges(self, info: Info) -> list[TaskEdge]:
-        return [TaskEdge.of(self.window, row) for row in (await self._page(info.context)).rows]
+    async def edges(self) -> list[TaskEdge]:
+        return [TaskEdge.of(self.reading.window, row) for row in (await self.reading.page()).rows]
 
     @strawberry.field(description="The tasks of the page, without cursors.")
-    async def nodes(self, info: Info) -> list[Task]:
-        return [Task.of(row) for row in (await self._page(info.context)).rows]
+    async def nodes(self) -> list[Task]:
+        return [Task.of(row) for row in (await self.reading.page()).rows]
 
     @strawberry.field(description="Where the page lies in the whole list.")
-    async def page_info(self, info: Info) -> PageInfo:
-        page = await self._page(info.context)
-        return PageInfo(
-            has_next_page=page.has_next,
-            has_previous_page=page.has_previous,
-            start_cursor=self.window.cursor(page.rows[0]) if page.rows else None,
-            end_cursor=self.window.cursor(page.rows[-1]) if page.rows else None,
-        )
+    async def page_info(self) -> PageInfo:
+        return await self.reading.page_info()
 
     @strawberry.field(description="All tasks that match the filter. Counted only when asked for.")
     async def total_count(self, info: Info) -> int:
         return await reads.count(info.context.database, info.context.viewer_id, self.tasks, self.condition)
-
-    async def _page(self, context: Context) -> Page[asyncpg.Record]:
-        """The page, read once for all fields that need it: they are resolved at the same time."""
-        if self.reading is None:
-            self.reading = asyncio.ensure_future(self._read(context))
-        return await self.reading
-
-    async def _read(self, context: Context) -> Page[asyncpg.Record]:
-        rows = await reads.page(context.database, context.viewer_id, self.tasks, self.condition, self.window)
-        return self.window.page(rows)
 
 
 @strawberry.type(description="How many tasks the viewer owns.")
@@ -138,6 +140,87 @@ class TaskCounts:
     in_progress: Annotated[int, strawberry.field(description="With status IN_PROGRESS.")]
     completed: Annotated[int, strawberry.field(description="With status COMPLETED.")]
     overdue: Annotated[int, strawberry.field(description="Past their due date and not completed.")]
+
+
+@strawberry.type(description="Something that happened to a task, as far as the viewer may know.")
+class TaskEvent(Node):
+    cursor: Annotated[
+        str,
+        strawberry.field(
+            description="This place among the events of the viewer: keep the last one, and go on after it with "
+            "`taskChanged` or `taskEvents`."
+        ),
+    ]
+    kind: Annotated[EventKind, strawberry.field(description="What happened.")]
+    task_id: Annotated[strawberry.ID, strawberry.field(description="ID of the `Task`, also when it is no more.")]
+    created_at: Annotated[datetime, strawberry.field(description="When it happened.")]
+    row: strawberry.Private[asyncpg.Record]
+    current: strawberry.Private[Mapping[str, Any] | None]
+    """The row of the task if it was read with the event; UNSET when it was not."""
+
+    @classmethod
+    def of(cls, row: asyncpg.Record, current: Mapping[str, Any] | None = UNSET) -> Self:
+        return cls(
+            id=strawberry.ID(str(GlobalID("TaskEvent", str(row["cursor"])))),
+            cursor=cursors.encode(log.OLDEST_FIRST, [row["cursor"]]),
+            kind=EventKind(row["kind"]),
+            task_id=global_id(row["task_id"]),
+            created_at=row["created_at"],
+            row=row,
+            current=current,
+        )
+
+    @strawberry.field(description="The task as it stands now; null once it is deleted or no longer visible.")
+    async def task(self, info: Info) -> Task | None:
+        row: asyncpg.Record | Mapping[str, Any] | None = self.current
+        if row is UNSET:
+            row = await info.context.loader(TaskLoader).load(self.row["task_id"])
+        return None if row is None else Task.of(row)
+
+    @strawberry.field(
+        description="The values that changed: all of them when the task came into the viewer's sight or left it. "
+        "`version` and `updatedAt`, which change with everything, are not among them."
+    )
+    def changes(self) -> list[TaskFieldChange]:
+        before, after = (orjson.loads(self.row[side] or "null") for side in ("before", "after"))
+        return changes(before, after)
+
+    @strawberry.field(description="Who did it; null when it was not done through this API.")
+    async def actor(self, info: Info) -> User | None:
+        return None if self.row["actor_id"] is None else await User.load(self.row["actor_id"], info)
+
+
+def event_cursor(id: str) -> int | None:
+    """The cursor in the global ID of a `TaskEvent`; None for any other text."""
+    found = GlobalID.parse(id)
+    if not found or found.type_name != "TaskEvent" or not found.key.isdecimal():
+        return None
+    cursor = int(found.key[:20])
+    return cursor if str(cursor) == found.key and cursor <= log.CURSOR_MAX else None
+
+
+@strawberry.type(description="An event in its place in a list.")
+class TaskEventEdge:
+    cursor: Annotated[str, strawberry.field(description="This place in the list, for `after`.")]
+    node: Annotated[TaskEvent, strawberry.field(description="The event.")]
+
+
+@strawberry.type(description="A page of events. They are read when the first part of it is selected.")
+class TaskEventConnection:
+    reading: strawberry.Private[Reading[asyncpg.Record]]
+
+    @strawberry.field(description="The events of the page, each with its cursor in this list.")
+    async def edges(self) -> list[TaskEventEdge]:
+        rows = (await self.reading.page()).rows
+        return [TaskEventEdge(cursor=self.reading.window.cursor(row), node=TaskEvent.of(row)) for row in rows]
+
+    @strawberry.field(description="The events of the page, without cursors in this list.")
+    async def nodes(self) -> list[TaskEvent]:
+        return [TaskEvent.of(row) for row in (await self.reading.page()).rows]
+
+    @strawberry.field(description="Where the page lies in the whole list.")
+    async def page_info(self) -> PageInfo:
+        return await self.reading.page_info()
 
 
 @strawberry.type(description="The task has changed since `ifVersion`; nothing was changed now.")

@@ -1,0 +1,199 @@
+"""How those who follow a log hear of news: one LISTEN connection for all of them in a process.
+
+A notification tells that somebody has news, and after which cursor; it may be lost. What happened stands in the log,
+and each follower reads on from a cursor of its own: nothing is queued for anybody, and nothing depends on a
+notification arriving. Equal questions at the same time are asked once, so a thousand followers of one person cost one
+SELECT.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from time import monotonic
+from typing import Any, Protocol
+
+import asyncpg
+
+from graphql_api.database import LOST
+from graphql_api.errors import RequestError, Unavailable
+from graphql_api.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+CHANNEL = "task_events"
+
+PAGE_SIZE = 100
+"""Events read at once, and held at most for one follower that does not take them."""
+FRESH_SECONDS = 5
+"""A page that was not taken by then is read again: meanwhile its reader may see less, and its objects have changed."""
+
+PROBE_SECONDS = 30
+"""So often the LISTEN connection must show that it lives: one that breaks in silence would never tell."""
+RETRY_SECONDS = 1
+POLL_SECONDS = 5
+"""Without a LISTEN connection the log is looked at so often."""
+
+Row = asyncpg.Record
+
+
+class Log(Protocol):
+    """What is followed: for each person a list of events that only grows, each with a cursor greater than the last."""
+
+    async def after(self, person: str, cursor: int, limit: int) -> Sequence[Row]:
+        """The first events after the cursor, the oldest first; each has its `cursor`."""
+
+    async def end(self, person: str) -> int:
+        """The cursor of the last event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Events that were read together."""
+
+    rows: Sequence[Row]
+    read_at: float
+
+    @property
+    def is_last(self) -> bool:
+        """True when there were no more."""
+        return len(self.rows) < PAGE_SIZE
+
+    @property
+    def is_stale(self) -> bool:
+        return monotonic() - self.read_at > FRESH_SECONDS
+
+
+@dataclass(slots=True)
+class Feed:
+    """What the followers of one person share: the news that were heard of, and the pages that are being read."""
+
+    heard: int = 0
+    """There are events after this cursor, or there were none when it was set."""
+    followers: int = 0
+    bell: asyncio.Event = field(default_factory=asyncio.Event)
+    reading: dict[tuple[int, int], asyncio.Task[Page]] = field(default_factory=dict)
+
+    def hear(self, cursor: int) -> None:
+        """There are events at, or after, this cursor."""
+        if cursor > self.heard:
+            self.heard = cursor
+            self.bell.set()
+            self.bell = asyncio.Event()
+
+    async def news(self, cursor: int) -> None:
+        """Wait until there may be events after this cursor."""
+        while self.heard <= cursor:
+            await self.bell.wait()
+
+    async def page(self, cursor: int, read: Callable[[int], Coroutine[Any, Any, Page]]) -> Page:
+        """What is read after the cursor, together with all who ask for the same and have heard of the same news."""
+        question = cursor, self.heard
+        if question not in self.reading:
+            self.reading[question] = asyncio.create_task(read(cursor))
+            self.reading[question].add_done_callback(lambda _: self.reading.pop(question))
+        return await asyncio.shield(self.reading[question])
+
+
+class Hub:
+    """Lets the subscriptions of one process follow a log. Hears nothing before `start`."""
+
+    def __init__(self, settings: Settings, log: Log) -> None:
+        self._settings = settings
+        self._log = log
+        self._feeds: dict[str, Feed] = {}
+        self._listening: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to listen; without a database it is tried again and again."""
+        self._listening = asyncio.create_task(self._listen())
+
+    async def stop(self) -> None:
+        while self._listening is not None and not self._listening.done():
+            self._listening.cancel()  # and again: `wait_for` of Python 3.11, which asyncpg uses, may swallow it
+            await asyncio.wait([self._listening], timeout=1)
+
+    async def follow(self, person: str, cursor: int | None) -> AsyncGenerator[Row, None]:
+        """Every event of this person after the cursor, once and in order, for ever; from now on without a cursor.
+
+        While the database is away it waits, but for the beginning, where it raises `Unavailable`.
+        """
+        feed = self._feeds.setdefault(person, Feed())
+        feed.followers += 1
+        try:
+            if cursor is None:
+                cursor = await self._log.end(person)
+            while True:
+                page = await feed.page(cursor, partial(self._read, person))
+                for row in page.rows:
+                    if page.is_stale:
+                        break
+                    yield row
+                    cursor = row["cursor"]
+                else:
+                    if page.is_last:
+                        await feed.news(cursor)
+        finally:
+            feed.followers -= 1
+            if not feed.followers:
+                del self._feeds[person]
+
+    async def _read(self, person: str, cursor: int) -> Page:
+        while True:
+            try:
+                read_at = monotonic()
+                return Page(await self._log.after(person, cursor, PAGE_SIZE), read_at)
+            except Unavailable:
+                await asyncio.sleep(RETRY_SECONDS)
+
+    # ---------------------------------------------------------------- listening
+
+    async def _listen(self) -> None:
+        url = self._settings.database_url_direct or self._settings.database_url
+        if self._settings.behind_transaction_pooler and self._settings.database_url_direct is None:
+            logger.warning("events are looked for every %d s: LISTEN needs DATABASE_URL_DIRECT", POLL_SECONDS)
+            while True:
+                await self._look()
+                await asyncio.sleep(POLL_SECONDS)
+        while True:
+            try:
+                await self._listen_on(url)
+            except (*LOST, asyncpg.PostgresError) as error:
+                logger.warning("not listening for events, trying again: %r", error)
+            await asyncio.sleep(RETRY_SECONDS)
+            await self._look()
+
+    async def _listen_on(self, url: str) -> None:
+        """Listen until the connection is lost."""
+        timeout = self._settings.connect_timeout_seconds
+        connection = await asyncpg.connect(
+            url, timeout=timeout, command_timeout=timeout, server_settings={"application_name": "graphql-api events"}
+        )
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _: lost.set())
+        try:
+            await connection.add_listener(CHANNEL, self._hear)
+            await self._look()
+            while not lost.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(PROBE_SECONDS):
+                        await lost.wait()
+                        raise ConnectionResetError("the database ended the connection")
+                await connection.execute(f"LISTEN {CHANNEL}")
+        finally:
+            connection.terminate()
+
+    def _hear(self, _connection: object, _process: int, _channel: str, message: object) -> None:
+        cursor, _, person = str(message).partition(" ")
+        if person in self._feeds and cursor.isdecimal():
+            self._feeds[person].hear(int(cursor))
+
+    async def _look(self) -> None:
+        """Catch up with what happened while nobody listened."""
+        for person, feed in list(self._feeds.items()):
+            with suppress(RequestError):
+                feed.hear(await self._log.end(person))

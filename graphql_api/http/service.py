@@ -1,0 +1,110 @@
+"""What every transport needs to answer operations, and the form in which all of them answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import ExecutionResult, GraphQLError
+
+from graphql_api.auth.authenticate import Authenticator
+from graphql_api.auth.identity import Identity
+from graphql_api.auth.tables import Tables
+from graphql_api.context import Context
+from graphql_api.database import Database
+from graphql_api.errors import Code, RateLimited, RequestError, presentable
+from graphql_api.events import Hub
+from graphql_api.operations.documents import NotExecuted
+from graphql_api.operations.engine import Engine, Operation
+from graphql_api.settings import Settings
+from graphql_api.telemetry.logs import request_id
+
+MESSAGE_MAX = 500
+"""Characters of an error's message; what is beyond is cut off."""
+
+
+class Connections:
+    """The sockets and event streams that are open, counted by user; None for those who are not signed in."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open: Counter[str | None] = Counter()
+
+    @contextmanager
+    def one(self, identity: Identity | None) -> Iterator[None]:
+        """Counts as one more while it lasts. Raises RATE_LIMITED when there are too many."""
+        user_id = identity.user_id if identity else None
+        if self._open[user_id] >= self._most:
+            raise RateLimited(
+                f"{self._most} connections are open, which is the most that one user may have. Close some."
+            )
+        self._open[user_id] += 1
+        try:
+            yield
+        finally:
+            self._open[user_id] -= 1
+            self._open += Counter()  # forgets those who have none
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Made once for as long as the server runs."""
+
+    settings: Settings
+    engine: Engine
+    authenticator: Authenticator
+    database: Database
+    tables: Tables
+    hub: Hub
+    connections: Connections
+
+    async def execute(self, operation: Operation, identity: Identity | None) -> ExecutionResult:
+        return await self.engine.execute(operation, self._context(identity))
+
+    def subscribe(self, operation: Operation, identity: Identity | None) -> AsyncGenerator[ExecutionResult, None]:
+        return self.engine.subscribe(operation, lambda: self._context(identity))
+
+    def _context(self, identity: Identity | None) -> Context:
+        return Context(self.database, self.tables, self.hub, identity)
+
+
+@asynccontextmanager
+async def in_time(seconds: float) -> AsyncIterator[None]:
+    """Raises TIMEOUT when it takes longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        message = f"The request took more than {seconds:g} s and was ended. Ask for less at once."
+        raise RequestError(Code.TIMEOUT, message) from None
+
+
+def content(result: ExecutionResult) -> dict[str, Any]:
+    """An answer with `data`, and with `errors` where there are any."""
+    data = {"data": result.data}
+    return data | {"errors": formatted(result.errors)} if result.errors else data
+
+
+def formatted(errors: Sequence[GraphQLError]) -> list[dict[str, Any]]:
+    """Errors as clients may see them."""
+    return [_formatted(presentable(error, request_id.get())) for error in errors]
+
+
+def _formatted(error: GraphQLError) -> dict[str, Any]:
+    """graphql-core repeats what it refuses, be it as long as the body."""
+    message = error.message if len(error.message) <= MESSAGE_MAX else f"{error.message[:MESSAGE_MAX]}…"
+    return {**error.formatted, "message": message}
+
+
+def errors_of(reason: Exception) -> Sequence[GraphQLError]:
+    """Why an operation was not executed, or its stream has ended."""
+    match reason:
+        case NotExecuted(errors=errors):
+            return errors
+        case GraphQLError():
+            return [reason]
+    return [GraphQLError(str(reason), original_error=reason)]

@@ -1,0 +1,221 @@
+"""Operations over WebSocket, by the protocol `graphql-transport-ws` (graphql-ws 6.4, PROTOCOL.md)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing, suppress
+from typing import Any
+
+import orjson
+from graphql import OperationType
+from starlette.responses import JSONResponse
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from graphql_api.auth.authenticate import Headers
+from graphql_api.auth.identity import Identity
+from graphql_api.errors import RateLimited, RequestError, Unavailable
+from graphql_api.http.request import Parameters, Refusal, checked
+from graphql_api.http.service import Service, content, errors_of, formatted, in_time
+from graphql_api.operations.documents import NotExecuted
+from graphql_api.operations.engine import was_executed
+
+SUBPROTOCOL = "graphql-transport-ws"
+
+INIT_SECONDS = 10
+"""A client must introduce itself within these."""
+
+
+class Closed(Exception):
+    """The socket is to be closed with this code, for this reason."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+REASON_MAX = 100
+"""Characters; the protocol has room for 123 bytes."""
+
+INVALID, UNAUTHORIZED, FORBIDDEN, UNACCEPTABLE = 4400, 4401, 4403, 4406
+INIT_TIMEOUT, TAKEN, INIT_TWICE, TRY_LATER = 4408, 4409, 4429, 1013
+
+
+class Socket:
+    """Serves WebSockets for as long as the server runs; each call is one of them."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def __call__(self, websocket: WebSocket) -> None:
+        try:
+            self._service.authenticator.refuse_foreign_pages(websocket.scope["headers"])
+        except RequestError as error:
+            await websocket.send_denial_response(JSONResponse({"errors": formatted([error])}, status_code=403))
+            return
+        offered = SUBPROTOCOL in websocket.scope["subprotocols"]
+        await websocket.accept(SUBPROTOCOL if offered else None)
+        connection = _Connection(self._service, websocket)
+        with suppress(WebSocketDisconnect):
+            try:
+                if not offered:
+                    raise Closed(UNACCEPTABLE, f"Only the subprotocol {SUBPROTOCOL} is spoken here")
+                await connection.serve()
+            except Closed as closed:
+                await connection.stop()
+                await websocket.close(closed.code, closed.reason[:REASON_MAX])
+            finally:
+                await connection.stop()
+
+
+class _Connection:
+    """One client, from its introduction on, and the operations that run for it."""
+
+    def __init__(self, service: Service, websocket: WebSocket) -> None:
+        self._service = service
+        self._websocket = websocket
+        self._headers: Headers = websocket.scope["headers"]
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    async def serve(self) -> None:
+        """Until the client goes. Raises `Closed` when it breaks the protocol, or may not be here."""
+        try:
+            identity = await self._introduction()
+            with self._service.connections.one(identity):
+                await self._send({"type": "connection_ack"})
+                watching = asyncio.create_task(self._watch(identity))
+                try:
+                    while True:
+                        await self._heed(await self._receive())
+                finally:
+                    watching.cancel()
+        except (Unavailable, RateLimited) as error:
+            raise Closed(TRY_LATER, error.message) from None
+        except RequestError as error:
+            raise Closed(FORBIDDEN, error.message) from None
+
+    async def stop(self) -> None:
+        """End all that runs, without a word to the client."""
+        running, self._running = self._running, {}
+        for task in running.values():
+            task.cancel()
+        if running:
+            await asyncio.wait(running.values())
+
+    async def _introduction(self) -> Identity | None:
+        """Who the client is, by its `connection_init` or else by the headers of the handshake."""
+        try:
+            async with asyncio.timeout(INIT_SECONDS):
+                while (message := await self._receive())["type"] != "connection_init":
+                    if message["type"] == "subscribe":
+                        raise Closed(UNAUTHORIZED, "Unauthorized: send connection_init first")
+                    await self._heed(message)
+        except TimeoutError:
+            raise Closed(INIT_TIMEOUT, "Connection initialisation timeout") from None
+        self._headers = _with_authorization(self._headers, message.get("payload"))
+        return await self._service.authenticator.identify(self._headers)
+
+    async def _heed(self, message: Mapping[str, Any]) -> None:
+        id, payload = message.get("id"), message.get("payload")
+        match message["type"]:
+            case "ping":
+                await self._send({"type": "pong"} if payload is None else {"type": "pong", "payload": payload})
+            case "pong":
+                pass
+            case "subscribe" if isinstance(id, str) and id and isinstance(payload, dict):
+                await self._start(id, payload)
+            case "complete" if isinstance(id, str):
+                if task := self._running.pop(id, None):
+                    task.cancel()
+            case "connection_init":
+                raise Closed(INIT_TWICE, "Too many initialisation requests")
+            case _:
+                raise Closed(INVALID, "Invalid message received")
+
+    async def _start(self, id: str, payload: Mapping[str, Any]) -> None:
+        if id in self._running:
+            raise Closed(TAKEN, f"Subscriber for {id} already exists")
+        most = self._service.settings.max_operations_per_socket
+        try:
+            parameters = checked(payload)
+            if len(self._running) >= most:
+                raise RateLimited(f"{most} operations run on this socket, which is the most that may. End one.")
+        except Refusal as refusal:
+            raise Closed(INVALID, refusal.message) from None
+        except RequestError as error:
+            await self._send({"type": "error", "id": id, "payload": formatted([error])})
+        else:
+            self._running[id] = asyncio.create_task(self._run(id, parameters))
+
+    async def _run(self, id: str, parameters: Parameters) -> None:
+        """One operation, to its `complete` or its `error`."""
+        with suppress(WebSocketDisconnect):
+            try:
+                await self._answer(id, parameters)
+            except WebSocketDisconnect:
+                raise
+            except Exception as reason:
+                last = {"type": "error", "id": id, "payload": formatted(errors_of(reason))}
+            else:
+                last = {"type": "complete", "id": id}
+            del self._running[id]  # the client may use the id again as soon as it reads this
+            await self._send(last)
+
+    async def _answer(self, id: str, parameters: Parameters) -> None:
+        identity = await self._service.authenticator.identify(self._headers)
+        operation = self._service.engine.prepare(parameters.query, parameters.operation_name, parameters.variables)
+        if operation.type is OperationType.SUBSCRIPTION:
+            async with aclosing(self._service.subscribe(operation, identity)) as results:
+                async for result in results:
+                    await self._send({"type": "next", "id": id, "payload": content(result)})
+            return
+        async with in_time(self._service.settings.request_timeout_seconds):
+            result = await self._service.execute(operation, identity)
+        if not was_executed(result):
+            raise NotExecuted(result.errors or [])
+        await self._send({"type": "next", "id": id, "payload": content(result)})
+
+    async def _watch(self, identity: Identity | None) -> None:
+        """End everything when the credential does not count any more. The client may come again with a new one."""
+        error = await self._service.authenticator.until_worthless(self._headers, identity)
+        ended = list(self._running)
+        await self.stop()
+        with suppress(WebSocketDisconnect):
+            for id in ended:
+                await self._send({"type": "error", "id": id, "payload": formatted([error])})
+            await self._websocket.close(FORBIDDEN, error.message[:REASON_MAX])
+
+    async def _send(self, message: Mapping[str, Any]) -> None:
+        await self._websocket.send_text(orjson.dumps(message).decode())
+
+    async def _receive(self) -> dict[str, Any]:
+        """The next message, which has a type. Raises `WebSocketDisconnect` when the client has gone."""
+        received = await self._websocket.receive()
+        if received["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect
+        try:
+            message = orjson.loads(received.get("text") or b"")
+        except orjson.JSONDecodeError:
+            message = None
+        if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+            raise Closed(INVALID, "Invalid message received")
+        return message
+
+
+def _with_authorization(headers: Headers, payload: object) -> Headers:
+    """The headers of the handshake, with the `Authorization` of the payload in place of their own.
+
+    Browsers cannot set headers of a handshake. Clients put it at the top of the payload, or below `headers`.
+    """
+    if payload is None:
+        return headers
+    if not isinstance(payload, dict):
+        raise Closed(INVALID, "The payload of connection_init must be an object")
+    below = payload.get("headers")
+    given = [*payload.items(), *(below.items() if isinstance(below, dict) else ())]
+    values = [value for name, value in given if name.lower() == "authorization" and isinstance(value, str)]
+    if not values:
+        return headers
+    own = [(name, value) for name, value in headers if name != b"authorization"]
+    return [*own, *((b"authorization", value.encode("latin-1", "replace")) for value in values)]
