@@ -43,6 +43,9 @@ LOST = (
 )
 """What a connection raises that cannot be had, or broke: the statement itself may be fine."""
 
+UNDONE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+"""What PostgreSQL says when it undid a transaction only because of another one: the next time it may go well."""
+
 BECOME = "SELECT set_config('app.user_id', $1, false)"
 BECOME_LOCALLY = (
     f"SELECT set_config('role', '{ROLE}', true), set_config('app.user_id', $1, true), "
@@ -83,10 +86,18 @@ class Database:
 
         return await self._persist(attempt)
 
-    async def write(self, statement: ClauseElement, *, user_id: str) -> list[asyncpg.Record]:
+    async def write(
+        self,
+        statement: ClauseElement,
+        *,
+        user_id: str,
+        check: Callable[[list[asyncpg.Record]], None] | None = None,
+    ) -> list[asyncpg.Record]:
         """Carry out one statement, a transaction of its own, as this user; the rows that it returns.
 
-        Never tried again once it has been sent: it may have been carried out before the connection broke.
+        What `check` raises at the sight of the rows undoes the statement; it costs the round trips of BEGIN and COMMIT.
+        Once sent, it is tried again only after a deadlock or the like, which undid it for sure: where the connection
+        breaks, it may have been carried out.
         """
         sql, parameters = compiled(statement)
 
@@ -95,7 +106,12 @@ class Database:
             try:
                 async with self._connection(user_id) as connection:
                     sent = True
-                    return await connection.fetch(sql, *parameters)
+                    if check is None:
+                        return await connection.fetch(sql, *parameters)
+                    async with connection.transaction():
+                        rows = await connection.fetch(sql, *parameters)
+                        check(rows)
+                    return rows
             except LOST as error:
                 if not sent:
                     raise
@@ -155,13 +171,14 @@ class Database:
         connection.add_termination_listener(forget)
 
     async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Try again, ever more slowly, while the connection is at fault: a database that sleeps needs a moment."""
+        """Try again, ever more slowly, while the connection is at fault, or others who change the same: a database that
+        sleeps needs a moment."""
         deadline = monotonic() + self._settings.connect_timeout_seconds
         pause = 0.05
         while True:
             try:
                 return await attempt()
-            except LOST as error:
+            except (*LOST, *UNDONE) as error:
                 if monotonic() + pause > deadline:
                     logger.warning("the database does not answer: %r", error)
                     raise Unavailable from error

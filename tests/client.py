@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -79,6 +80,12 @@ class Api:
             for error in result["errors"]
         ]
 
+    async def until_somebody_waits(self) -> None:
+        """Until a statement waits for another's lock."""
+        waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        while not await self.issuer.connection.fetch(waiting):  # noqa: ASYNC110  # only PostgreSQL knows
+            await asyncio.sleep(0.01)
+
     async def create(self, person: Person, title: str = "Something to do", **values: Any) -> dict[str, Any]:
         """A new task of this person."""
         payload = await self.data(person, CREATE, input={"title": title, **values})
@@ -112,3 +119,19 @@ DELETE = (
     f"{{ deletedTaskId task {{ ...Everything }} {ERROR_FIELDS} }} }} {TASK_FIELDS}"
 )
 TASK = f"query Task($id: ID!) {{ task(id: $id) {{ ...Everything }} }} {TASK_FIELDS}"
+CREATE_MANY = (
+    "mutation CreateMany($input: CreateTasksInput!) { createTasks(input: $input) "
+    f"{{ tasks {{ ...Everything }} {ERROR_FIELDS} }} }} {TASK_FIELDS}"
+)
+UPDATE_MANY = (
+    "mutation UpdateMany($input: UpdateTasksInput!) { updateTasks(input: $input) "
+    f"{{ tasks {{ ...Everything }} affected {ERROR_FIELDS} }} }} {TASK_FIELDS}"
+)
+DELETE_MANY = (
+    "mutation DeleteMany($input: DeleteTasksInput!) { deleteTasks(input: $input) "
+    f"{{ deletedTaskIds affected {ERROR_FIELDS} }} }}"
+)
+RESTORE = (
+    "mutation Restore($input: RestoreTaskInput!) { restoreTask(input: $input) "
+    f"{{ task {{ ...Everything }} taskEdge {{ cursor node {{ id }} }} {ERROR_FIELDS} }} }} {TASK_FIELDS}"
+)

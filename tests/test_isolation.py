@@ -13,12 +13,15 @@ from graphql_api import database
 from graphql_api.database import compiled
 from graphql_api.relay.ids import GlobalID
 from graphql_api.schema import build
-from tests.client import CREATE, DELETE, TASK, TOGGLE, UPDATE, Api
+from tests.client import CREATE, CREATE_MANY, DELETE, DELETE_MANY, RESTORE, TASK, TOGGLE, UPDATE, UPDATE_MANY, Api
 from tests.issuer import Person
 
 WAYS_IN = {
     "Query": {"viewer", "node", "nodes", "task"},
-    "Mutation": {"createTask", "updateTask", "toggleTask", "deleteTask"},
+    "Mutation": {
+        *("createTask", "updateTask", "toggleTask", "deleteTask", "restoreTask"),
+        *("createTasks", "updateTasks", "deleteTasks"),
+    },
     "Viewer": {"tasks", "assignedTasks", "taskCounts"},
 }
 """Every field that reads or changes tasks; each is tried below with another user's objects."""
@@ -74,17 +77,43 @@ async def test_a_cursor_of_anothers_list_shows_only_ones_own(api: Api, ada: Pers
     assert data["viewer"]["tasks"]["nodes"] == [{"id": mine["id"]}]
 
 
-@pytest.mark.parametrize("mutation", [UPDATE, TOGGLE, DELETE])
+@pytest.mark.parametrize("mutation", [UPDATE, TOGGLE, DELETE, RESTORE])
 async def test_changing_looks_like_missing(
     api: Api, ada: Person, bob: Person, secret: dict[str, Any], mutation: str
 ) -> None:
     unknown = str(GlobalID("Task", "0190c2ae-7a4b-7c3d-9e1f-2a6b5c4d3e2f"))
-    for values in ({}, {"ifVersion": 1}, {"ifVersion": 2}):
+    for values in ({},) if mutation is RESTORE else ({}, {"ifVersion": 1}, {"ifVersion": 2}):
         patch = {"patch": {"title": "x"}} if mutation is UPDATE else {}
         theirs = await api.data(ada, mutation, input={"id": secret["id"], **values, **patch})
         missing = await api.data(ada, mutation, input={"id": unknown, **values, **patch})
         assert theirs == missing
     assert await api.data(bob, TASK, id=secret["id"]) == {"task": secret}
+
+
+@pytest.mark.parametrize("mutation", [UPDATE_MANY, DELETE_MANY])
+async def test_changing_many_looks_like_missing(
+    api: Api, ada: Person, bob: Person, secret: dict[str, Any], mutation: str
+) -> None:
+    unknown = str(GlobalID("Task", "0190c2ae-7a4b-7c3d-9e1f-2a6b5c4d3e2f"))
+    patch = {"patch": {"title": "x"}} if mutation is UPDATE_MANY else {}
+    [theirs, missing] = [
+        await api.data(ada, mutation, input={"select": {"ids": [id]}, **patch}) for id in (secret["id"], unknown)
+    ]
+    assert theirs == missing
+    for task_filter in ({}, {"title": {"contains": "secret"}}, {"not": {"search": "nothing"}}, {"overdue": True}):
+        found = await api.data(ada, mutation, input={"select": {"filter": task_filter}, **patch})
+        assert [payload["affected"] for payload in found.values()] == [0]
+    assert await api.data(bob, TASK, id=secret["id"]) == {"task": secret}
+
+
+async def test_a_deleted_task_of_anothers_is_as_if_it_had_never_been(
+    api: Api, ada: Person, bob: Person, secret: dict[str, Any]
+) -> None:
+    await api.data(bob, DELETE, input={"id": secret["id"]})
+    unknown = str(GlobalID("Task", "0190c2ae-7a4b-7c3d-9e1f-2a6b5c4d3e2f"))
+    theirs = await api.data(ada, RESTORE, input={"id": secret["id"]})
+    assert theirs == await api.data(ada, RESTORE, input={"id": unknown})
+    assert await api.data(ada, TASK, id=secret["id"]) == {"task": None}
 
 
 async def test_assigning_does_not_open_the_other_tasks(
@@ -113,7 +142,7 @@ async def test_a_statement_that_forgets_its_where_shows_and_changes_nothing_of_a
     forgotten: list[str] = []
 
     def without_where(statement: Any) -> tuple[str, list[Any]]:
-        if "tasks" not in str(statement):
+        if "task" not in str(statement):
             return compiled(statement)
         statement = visitors.replacement_traverse(statement, {}, lambda element, **_: None)  # a copy
         for part in visitors.iterate(statement):
@@ -134,8 +163,15 @@ async def test_a_statement_that_forgets_its_where_shows_and_changes_nothing_of_a
         (TOGGLE, {"id": secret["id"]}),
         (DELETE, {"id": secret["id"]}),
         (CREATE, {"title": "x", "id": str(uuid4())}),
+        (RESTORE, {"id": secret["id"]}),
+        (CREATE_MANY, {"tasks": [{"title": "x", "id": str(uuid4())}]}),
+        (UPDATE_MANY, {"select": {"ids": [secret["id"]]}, "patch": {"title": "x"}}),
+        (UPDATE_MANY, {"select": {"ids": [secret["id"]]}, "patch": {}}),
+        (UPDATE_MANY, {"select": {"filter": {"search": "secret"}}, "patch": {"title": "x"}}),
+        (DELETE_MANY, {"select": {"ids": [secret["id"]]}}),
+        (DELETE_MANY, {"select": {"filter": {"search": "secret"}}}),
     ):
         assert secret["id"] not in json.dumps(await api.data(ada, mutation, input=values))
-    assert set(forgotten) == {"Select", "Update", "Delete", "Insert"}
+    assert set(forgotten) == {"Select", "Update", "Delete", "Insert", "CompoundSelect"}
     monkeypatch.undo()
     assert await api.data(bob, TASK, id=secret["id"]) == {"task": secret}

@@ -1,11 +1,24 @@
 """How many statements an operation costs: never more for more rows."""
 
+from uuid import uuid4
+
 import pytest
 from sqlalchemy.sql.elements import ClauseElement
 
 from graphql_api import database
 from graphql_api.database import compiled
-from tests.client import CREATE, DELETE, TASK_FIELDS, TOGGLE, UPDATE, Api
+from tests.client import (
+    CREATE,
+    CREATE_MANY,
+    DELETE,
+    DELETE_MANY,
+    RESTORE,
+    TASK_FIELDS,
+    TOGGLE,
+    UPDATE,
+    UPDATE_MANY,
+    Api,
+)
 from tests.issuer import Person
 
 PAGE = f"""query($first: Int) {{
@@ -103,7 +116,54 @@ async def test_a_change_costs_one_statement(api: Api, ada: Person, statements: S
         (DELETE, {"id": task["id"]}),
     ):
         statements.clear()
-        await api.data(
-            ada, mutation.replace("owner { id name image }", "").replace("assignee { id name image }", ""), input=values
-        )
+        await api.data(ada, without_people(mutation), input=values)
         assert len(statements) == 1, statements
+
+
+@pytest.mark.parametrize("size", [1, 100])
+async def test_a_change_of_many_costs_one_statement(api: Api, ada: Person, statements: Statements, size: int) -> None:
+    tasks = [{"title": f"task {n}", "id": str(uuid4())} for n in range(size)]
+    made = (await api.data(ada, CREATE_MANY, input={"tasks": tasks}))["createTasks"]["tasks"]
+    ids = {"ids": [task["id"] for task in made]}
+    for mutation, values in (
+        (CREATE_MANY, {"tasks": tasks}),
+        (CREATE_MANY, {"tasks": [{"title": "x"}] * size}),
+        (UPDATE_MANY, {"select": ids, "patch": {"completed": True}}),
+        (UPDATE_MANY, {"select": {"filter": {"completed": True}}, "patch": {"title": "x"}}),
+        (UPDATE_MANY, {"select": ids, "patch": {}}),
+        (DELETE_MANY, {"select": ids}),
+        (DELETE_MANY, {"select": {"filter": {"completed": False}}}),
+    ):
+        statements.clear()
+        [payload] = (await api.data(ada, without_people(mutation), input=values)).values()
+        assert len(payload.get("tasks", payload.get("deletedTaskIds"))) == size
+        assert len(statements) == 1, statements
+
+
+async def test_assignees_of_many_new_tasks_are_read_together(api: Api, ada: Person, statements: Statements) -> None:
+    people = [await api.issuer.sign_up(f"Helper{n}") for n in range(10)]
+    tasks = [{"title": "x", "assigneeId": people[n % 10].global_id} for n in range(100)]
+    await api.data(ada, "{ viewer { id } }")
+    statements.clear()
+    await api.data(ada, without_people(CREATE_MANY), input={"tasks": tasks})
+    assert len(statements) == 2
+
+
+async def test_to_restore_costs_three_statements_at_most(
+    api: Api, ada: Person, bob: Person, statements: Statements
+) -> None:
+    """Its last event, its assignee, and the task itself."""
+    for values, cost in (({}, 2), ({"assigneeId": bob.global_id}, 3)):
+        task = await api.create(ada, **values)
+        for _ in range(5):
+            await api.data(ada, TOGGLE, input={"id": task["id"]})
+        await api.data(ada, DELETE, input={"id": task["id"]})
+        for expected in (cost, 2):  # the second time it is there
+            statements.clear()
+            await api.data(ada, without_people(RESTORE), input={"id": task["id"]})
+            assert len(statements) == expected, statements
+
+
+def without_people(mutation: str) -> str:
+    """The same, but without owners and assignees, who are read apart."""
+    return mutation.replace("owner { id name image }", "").replace("assignee { id name image }", "")

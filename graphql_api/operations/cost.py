@@ -1,9 +1,10 @@
 """The price of an operation: how many objects it could read, known before it runs.
 
-An object costs 1, a list as many as it may hold times what each of them costs, a count 100, a change 10. Twenty objects
-of the schema itself cost 1: they are at hand, but without a price a few aliases would ask for millions. An argument
-costs 1 for every value in its lists and objects: a document is short, but may give one large filter to many fields.
-A fragment is priced once, however often it is spread, so that pricing takes no longer than reading the document.
+An object costs 1, a list as many as it may hold times what each of them costs, a count 100, a change 10, a change of
+many 3,000. Twenty objects of the schema itself cost 1: they are at hand, but without a price a few aliases would ask
+for millions. An argument costs 1 for every value in its lists and objects: a document is short, but may give one large
+filter to many fields. A fragment is priced once, however often it is spread, so that pricing takes no longer than
+reading the document.
 """
 
 from collections.abc import Mapping
@@ -38,6 +39,11 @@ from graphql_api.relay.connections import PAGE_DEFAULT, PAGE_MAX
 COUNT_COST = 100
 """Of a field called `…Count` or `…Counts`: it goes through all rows to give numbers."""
 CHANGE_COST = 10
+BULK_SIZE = 1_000
+"""So many objects a change may change and answer that is named in the plural, `…Tasks`: how many pass a filter is not
+known before."""
+BULK_CHANGE_COST = 3
+"""Of each of these objects; they share a round trip and a commit."""
 SCHEMA_OBJECTS = 20
 """So many objects of the schema cost as much as one of the database."""
 SCHEMA_LIST = 8
@@ -119,13 +125,15 @@ class Price:
         elif "ids" in definition.args:
             size = arguments["ids"].values or 1
         page_size = max(arguments.get(name, Size()).number for name in ("first", "last")) or PAGE_DEFAULT
-        inner_size = page_size if "first" in definition.args else 1
+        is_change = parent is self._schema.mutation_type
+        is_bulk = is_change and name.endswith("s")
+        inner_size = BULK_SIZE if is_bulk else page_size if "first" in definition.args else 1
         price = 1 + self._selections(field.selection_set, inner_type, inner_size)
         if is_list_type(get_nullable_type(definition.type)):
             price *= size
         price += sum(argument.values for argument in arguments.values())
-        if parent is self._schema.mutation_type:
-            price += CHANGE_COST
+        if is_change:
+            price += BULK_SIZE * BULK_CHANGE_COST if is_bulk else CHANGE_COST
         if is_introspection_type(inner_type) and not is_introspection_type(parent):
             price = -(-price // SCHEMA_OBJECTS)  # rounded up
         return price

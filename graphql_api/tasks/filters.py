@@ -4,6 +4,7 @@ Every comparison is true or false, never unknown: with a null it is false, so `n
 """
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, cast
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 import strawberry
 from strawberry import UNSET
 
-from graphql_api.errors import bad_input
+from graphql_api.errors import Code, RequestError
 from graphql_api.scalars import DateTimeOrDuration, Duration
 from graphql_api.tasks.models import Priority, Status, table
 from graphql_api.users.types import user_id
@@ -105,10 +106,18 @@ class TaskFilter:
     completed_at: DateTimeComparator | None = _given("When it was completed.")
 
 
+class BadFilter(RequestError):
+    """A filter that is too large or malformed, with the `place` of its part at fault, `filter` first."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(Code.BAD_USER_INPUT, f"`{path}` {problem}")
+        self.place = re.findall(r"\w+", path)
+
+
 def condition(task_filter: TaskFilter | None, now: datetime) -> Condition:
     """The filter in SQL, true without one; durations count from `now`.
 
-    Raises BAD_USER_INPUT for a filter that is too large or malformed.
+    Raises `BadFilter`, which is a BAD_USER_INPUT.
     """
     return sa.true() if task_filter is None else _Translation(now).level(task_filter, "filter", 1)
 
@@ -149,10 +158,10 @@ class _Translation:
 
     def level(self, task_filter: TaskFilter, path: str, depth: int) -> Condition:
         if depth > DEPTH_MAX:
-            raise bad_input(f"`{path}` is {depth} levels deep; a filter has at most {DEPTH_MAX}.")
+            raise BadFilter(path, f"is {depth} levels deep; a filter has at most {DEPTH_MAX}.")
         self._filters += depth > 1
         if self._filters > FILTERS_MAX:
-            raise bad_input(f"`{path}` is filter {self._filters} in a filter; at most {FILTERS_MAX} are allowed.")
+            raise BadFilter(path, f"is filter {self._filters} in a filter; at most {FILTERS_MAX} are allowed.")
         parts = [self._part(task_filter, name, value, path, depth) for name, value in _fields(task_filter)]
         return sa.and_(sa.true(), *parts)
 
@@ -168,7 +177,7 @@ class _Translation:
         self._count(here)
         if name == "search":
             if len(value) > SEARCH_MAX:
-                raise bad_input(f"`{here}` has {len(value)} characters; at most {SEARCH_MAX} are allowed.")
+                raise BadFilter(here, f"has {len(value)} characters; at most {SEARCH_MAX} are allowed.")
             return _search(_text(value, here))
         if name == "overdue":
             overdue = is_overdue(self._now)
@@ -181,7 +190,7 @@ class _Translation:
             here = f"{path}.{_graphql_name(name)}"
             self._count(here)
             if isinstance(value, list) and len(value) > VALUES_MAX:
-                raise bad_input(f"`{here}` has {len(value)} values; at most {VALUES_MAX} are allowed.")
+                raise BadFilter(here, f"has {len(value)} values; at most {VALUES_MAX} are allowed.")
             values = [self._value(item, here, comparator) for item in value] if isinstance(value, list) else None
             operand = self._value(value, here, comparator) if values is None else values
             part = OPERATORS[name](column, operand)
@@ -193,18 +202,18 @@ class _Translation:
             try:
                 return value.after(self._now)
             except OverflowError:
-                raise bad_input(f"`{path}` leads out of the years 2 to 9998.") from None
+                raise BadFilter(path, "leads out of the years 2 to 9998.") from None
         if isinstance(comparator, IDComparator) and isinstance(value, str):
             found = user_id(value)
             if found is None:
-                raise bad_input(f"`{path}` is {value!r}, which is not the ID of a User.")
+                raise BadFilter(path, f"is {value!r}, which is not the ID of a User.")
             return found
         return _text(value, path) if isinstance(value, str) else value
 
     def _count(self, path: str) -> None:
         self._conditions += 1
         if self._conditions > CONDITIONS_MAX:
-            raise bad_input(f"`{path}` is condition {self._conditions}; a filter has at most {CONDITIONS_MAX}.")
+            raise BadFilter(path, f"is condition {self._conditions}; a filter has at most {CONDITIONS_MAX}.")
 
 
 def is_overdue(now: datetime) -> Condition:
@@ -222,7 +231,7 @@ def _search(text: str) -> Condition:
 
 def _text(value: str, path: str) -> str:
     if "\x00" in value:
-        raise bad_input(f"`{path}` has a null character, which no text in the database can have.")
+        raise BadFilter(path, "has a null character, which no text in the database can have.")
     return value
 
 

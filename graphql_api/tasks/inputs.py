@@ -9,11 +9,14 @@ from uuid import UUID
 import strawberry
 from strawberry import UNSET, Maybe
 
-from graphql_api.errors import ErrorCode, Refused, ValidationError
+from graphql_api.errors import ErrorCode, PayloadError, Refused, ValidationError
 from graphql_api.relay.connections import given
 from graphql_api.relay.ids import GlobalID
 from graphql_api.tasks.models import DESCRIPTION_MAX, TITLE_MAX, Priority, Status
 from graphql_api.users.types import user_id
+
+NEW_MAX = 100
+"""New tasks in one call."""
 
 IfVersion = Annotated[
     int | None,
@@ -40,6 +43,11 @@ class CreateTaskInput:
     assignee_id: strawberry.ID | None = strawberry.field(
         default=UNSET, description="ID of the `User` who is to do it; that person then sees it too."
     )
+
+
+@strawberry.input(description="New tasks: all of them, or none.")
+class CreateTasksInput:
+    tasks: list[CreateTaskInput] = strawberry.field(description="At most 100, each with an `id` of its own or none.")
 
 
 @strawberry.input(description="Changes to a task. Absent keeps; null clears (description, dueDate, assigneeId).")
@@ -79,6 +87,11 @@ class DeleteTaskInput:
     if_version: IfVersion = UNSET
 
 
+@strawberry.input(description="The task to bring back.")
+class RestoreTaskInput:
+    id: strawberry.ID = strawberry.field(description="ID of the `Task`. Only its owner may restore it.")
+
+
 def task_id(id: str) -> UUID:
     """The row's id in the global ID of a `Task`. Raises `Refused` for anything else."""
     found = parse_task_id(id)
@@ -111,6 +124,31 @@ def new_values(task: CreateTaskInput, *path: str) -> dict[str, Any]:
     }
     rules.check()
     return values
+
+
+def new_tasks(input: CreateTasksInput) -> list[dict[str, Any]]:
+    """Values of the columns of each new task, and its chosen `id` or None.
+
+    Raises `Refused` with every rule that is broken, in whichever task.
+    """
+    if len(input.tasks) > NEW_MAX:
+        message = f"`tasks` has {len(input.tasks)} tasks; at most {NEW_MAX} are allowed."
+        raise Refused(ValidationError(message=message, code=ErrorCode.LIMIT_EXCEEDED, path=["input", "tasks"]))
+    ids = [given(task.id) for task in input.tasks]
+    tasks: list[dict[str, Any]] = []
+    broken: list[PayloadError] = []
+    for number, (id, task) in enumerate(zip(ids, input.tasks, strict=True)):
+        path = ["input", "tasks", str(number)]
+        if id and id in ids[:number]:
+            message = f"`id` is that of task {ids.index(id)} of this call; give each its own."
+            broken.append(ValidationError(message=message, code=ErrorCode.INVALID, path=[*path, "id"]))
+        try:
+            tasks.append({"id": id, **new_values(task, *path)})
+        except Refused as refused:
+            broken += refused.errors
+    if broken:
+        raise Refused(*broken)
+    return tasks
 
 
 def changed_values(patch: TaskPatch, *path: str) -> dict[str, Any]:

@@ -1,21 +1,24 @@
-"""Every change to tasks: one statement each, a transaction of its own, that names the viewer in its WHERE.
+"""Every change to a task: one statement each, a transaction of its own, that names the viewer in its WHERE.
 
 The database keeps status, `completed` and the times together, counts versions, and lets nobody change another's task.
 """
 
+import json
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.elements import ClauseElement
 
 from graphql_api.database import Database
 from graphql_api.errors import unauthenticated
-from graphql_api.tasks import reads
-from graphql_api.tasks.models import table
+from graphql_api.tasks import log, reads
+from graphql_api.tasks.models import EventKind, table
 from graphql_api.tasks.reads import COLUMNS
 
 OWNER_KEY = "tasks_user_id_fkey"
@@ -41,7 +44,11 @@ class Outdated(Exception):
 
 
 class IdTaken(Exception):
-    """The id that a client chose belongs to a task that is not the viewer's."""
+    """These ids, which a client chose, belong to tasks that are not the viewer's."""
+
+    def __init__(self, *ids: UUID) -> None:
+        super().__init__()
+        self.ids = ids
 
 
 def is_owned_by(user_id: str) -> sa.ColumnElement[bool]:
@@ -59,11 +66,8 @@ async def create(database: Database, viewer_id: str, id: UUID | None, values: di
     One statement, and one more when the id exists. Raises `IdTaken`.
     """
     new = insert(table).values(id=id or uuid7(), user_id=viewer_id, **values).on_conflict_do_nothing()
-    rows = await _write(database, viewer_id, new.returning(*COLUMNS))
-    row = rows[0] if rows or id is None else await made_before(database, viewer_id, id)
-    if row is None:
-        raise IdTaken
-    return row
+    rows = await carry_out(database, viewer_id, new.returning(*COLUMNS))
+    return rows[0] if rows or id is None else await _mine(database, viewer_id, id)
 
 
 async def made_before(database: Database, viewer_id: str, id: UUID) -> asyncpg.Record | None:
@@ -84,7 +88,7 @@ async def update(
         return await _current(database, viewer_id, id, if_version, owner_only=False)
     scope = is_owned_by(viewer_id) if owner_only else is_workable_by(viewer_id)
     change = sa.update(table).values(**values).where(scope, *_exactly(id, if_version)).returning(*COLUMNS)
-    rows = await _write(database, viewer_id, change)
+    rows = await carry_out(database, viewer_id, change)
     if not rows:
         raise Outdated(await _current(database, viewer_id, id, if_version, owner_only=owner_only))
     return rows[0]
@@ -104,15 +108,61 @@ async def delete(database: Database, viewer_id: str, id: UUID, if_version: int |
     Raises `NotVisible`, `NotAllowed`, `Outdated`.
     """
     gone = sa.delete(table).where(is_owned_by(viewer_id), *_exactly(id, if_version)).returning(*COLUMNS)
-    rows = await _write(database, viewer_id, gone)
+    rows = await carry_out(database, viewer_id, gone)
     if not rows:
         raise Outdated(await _current(database, viewer_id, id, if_version, owner_only=True))
     return rows[0]
 
 
-async def _write(database: Database, viewer_id: str, statement: sa.UpdateBase) -> list[asyncpg.Record]:
+async def deleted(database: Database, viewer_id: str, id: UUID) -> dict[str, Any] | None:
+    """The viewer's own task as it was deleted, by the names of its columns.
+
+    None when that is not the last that happened to it, or too long ago. One SELECT.
+    """
+    last = await log.last_of(database, viewer_id, id)
+    if last is None or last["kind"] != EventKind.DELETED.value:
+        return None
+    before: dict[str, Any] = json.loads(last["before"])
+    return before if before["user_id"] == viewer_id else None
+
+
+async def restore(database: Database, viewer_id: str, id: UUID, assignee_id: str | None) -> asyncpg.Record:
+    """The row of a `deleted` task, which is back as it was, but for the assignee; or the row that exists by now.
+
+    An assignee who has gone in the very moment is left out. One statement, and one more when the id exists.
+    Raises `IdTaken`.
+    """
+    restored = sa.func.task_events_restore(viewer_id, sa.literal(id, sa.Uuid), assignee_id).table_valued(
+        *(sa.column(column.name, column.type) for column in COLUMNS)
+    )
     try:
-        return await database.write(statement, user_id=viewer_id)
+        rows = await carry_out(database, viewer_id, sa.select(*restored.c))
+    except asyncpg.ForeignKeyViolationError:
+        if assignee_id is None:
+            raise
+        return await restore(database, viewer_id, id, None)
+    return rows[0] if rows else await _mine(database, viewer_id, id)
+
+
+async def _mine(database: Database, viewer_id: str, id: UUID) -> asyncpg.Record:
+    row = await made_before(database, viewer_id, id)
+    if row is None:
+        raise IdTaken(id)
+    return row
+
+
+async def carry_out(
+    database: Database,
+    viewer_id: str,
+    statement: ClauseElement,
+    check: Callable[[list[asyncpg.Record]], None] | None = None,
+) -> list[asyncpg.Record]:
+    """The rows that the statement returns; what `check` raises at the sight of them undoes it.
+
+    Raises UNAUTHENTICATED when the viewer's account is gone.
+    """
+    try:
+        return await database.write(statement, user_id=viewer_id, check=check)
     except asyncpg.ForeignKeyViolationError as error:
         if error.constraint_name != OWNER_KEY:
             raise
