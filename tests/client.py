@@ -11,6 +11,7 @@ import httpx
 from starlette.types import Receive, Scope, Send
 
 from graphql_api.app import create_app
+from graphql_api.database import Database
 from graphql_api.settings import Settings
 from tests.issuer import ORIGIN, SECRET, Issuer, Person
 
@@ -26,6 +27,17 @@ def settings(database_url: str, **changes: Any) -> Settings:
         "session_cache_seconds": 0,
     }
     return Settings(_env_file=None, **(values | changes))
+
+
+@asynccontextmanager
+async def connected(options: Settings) -> AsyncIterator[Database]:
+    """The database as a server with these settings uses it."""
+    database = Database(options)
+    await database.start()
+    try:
+        yield database
+    finally:
+        await database.stop()
 
 
 @asynccontextmanager

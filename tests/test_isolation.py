@@ -13,8 +13,24 @@ from graphql_api import database
 from graphql_api.database import compiled
 from graphql_api.relay.ids import GlobalID
 from graphql_api.schema import build
-from tests.client import CREATE, CREATE_MANY, DELETE, DELETE_MANY, RESTORE, TASK, TOGGLE, UPDATE, UPDATE_MANY, Api
+from graphql_api.tasks.log import TaskLog
+from tests.asking import bearer
+from tests.client import (
+    CREATE,
+    CREATE_MANY,
+    DELETE,
+    DELETE_MANY,
+    RESTORE,
+    TASK,
+    TOGGLE,
+    UPDATE,
+    UPDATE_MANY,
+    Api,
+    connected,
+    settings,
+)
 from tests.issuer import Person
+from tests.streams import event_stream, listening
 
 WAYS_IN = {
     "Query": {"viewer", "node", "nodes", "task"},
@@ -22,7 +38,8 @@ WAYS_IN = {
         *("createTask", "updateTask", "toggleTask", "deleteTask", "restoreTask"),
         *("createTasks", "updateTasks", "deleteTasks"),
     },
-    "Viewer": {"tasks", "assignedTasks", "taskCounts"},
+    "Subscription": {"taskChanged"},
+    "Viewer": {"tasks", "assignedTasks", "taskCounts", "taskEvents", "taskEventCursor"},
 }
 """Every field that reads or changes tasks; each is tried below with another user's objects."""
 
@@ -116,6 +133,55 @@ async def test_a_deleted_task_of_anothers_is_as_if_it_had_never_been(
     assert await api.data(ada, TASK, id=secret["id"]) == {"task": None}
 
 
+EVENTS = "{ viewer { taskEvents { nodes { id cursor taskId changes { field before after } } } } }"
+
+
+async def events(api: Api, person: Person) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await api.data(person, EVENTS))["viewer"]["taskEvents"]["nodes"]
+    return found
+
+
+async def test_events_of_anothers(api: Api, ada: Person, bob: Person, secret: dict[str, Any]) -> None:
+    [event] = await events(api, bob)
+    assert await events(api, ada) == []
+    assert await api.data(ada, "query($id: ID!) { node(id: $id) { id } }", id=event["id"]) == {"node": None}
+    mine = await api.create(ada, "mine")
+    query = "query($c: String) { viewer { taskEvents(after: $c) { nodes { taskId } } } }"
+    data = await api.data(ada, query, c=event["cursor"])
+    assert data["viewer"]["taskEvents"]["nodes"] == [{"taskId": mine["id"]}]
+
+
+async def test_following_tells_nothing_of_anothers(
+    api: Api, ada: Person, bob: Person, secret: dict[str, Any], database_url: str
+) -> None:
+    [event] = await events(api, bob)
+    async with (
+        listening(settings(database_url)) as address,
+        event_stream(address, bearer(await api.issuer.token(ada)), after=event["cursor"]) as stream,
+    ):
+        await api.data(bob, UPDATE, input={"id": secret["id"], "patch": {"title": "still secret"}})
+        mine = await api.create(ada, "mine")
+        assert (await stream.event())["taskId"] == mine["id"]
+
+
+async def test_what_was_before_one_sees_a_task_and_after_is_not_told(
+    api: Api, ada: Person, bob: Person, secret: dict[str, Any]
+) -> None:
+    patches = [
+        {"title": "for Ada", "assigneeId": ada.global_id},
+        {"title": "said to Ada"},
+        {"title": "about Ada", "assigneeId": None},
+        {"title": "more about Ada"},
+    ]
+    for patch in patches:
+        await api.data(bob, UPDATE, input={"id": secret["id"], "patch": patch})
+        history = "query($id: ID!) { task(id: $id) { history { nodes { changes { before after } } } } }"
+        told = json.dumps([await events(api, ada), await api.data(ada, history, id=secret["id"])])
+        assert "Bob's secret" not in told
+        assert "about Ada" not in told
+    assert len(await events(api, ada)) == 3
+
+
 async def test_assigning_does_not_open_the_other_tasks(
     api: Api, ada: Person, bob: Person, secret: dict[str, Any]
 ) -> None:
@@ -129,14 +195,21 @@ FORGETFUL = """query Everything($id: ID!) {
   task(id: $id) { id } node(id: $id) { id } nodes(ids: [$id]) { id }
   viewer {
     tasks(filter: {not: {title: {eq: "none"}}}) { totalCount nodes { id title } }
-    assignedTasks { totalCount nodes { id title } }
+    assignedTasks { totalCount nodes { id title history { nodes { taskId } } } }
     taskCounts { total }
+    taskEvents { nodes { taskId task { id } } }
+    taskEventCursor
   }
 }"""
 
 
 async def test_a_statement_that_forgets_its_where_shows_and_changes_nothing_of_anothers(
-    api: Api, ada: Person, bob: Person, secret: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    api: Api,
+    ada: Person,
+    bob: Person,
+    secret: dict[str, Any],
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     mine = await api.create(ada, "mine")
     forgotten: list[str] = []
@@ -158,6 +231,10 @@ async def test_a_statement_that_forgets_its_where_shows_and_changes_nothing_of_a
     assert secret["id"] not in json.dumps(data)
     assert data["viewer"]["tasks"] == {"totalCount": 1, "nodes": [{"id": mine["id"], "title": "mine"}]}
     assert data["viewer"]["taskCounts"] == {"total": 1}
+    assert data["viewer"]["taskEvents"]["nodes"] == [{"taskId": mine["id"], "task": {"id": mine["id"]}}]
+    async with connected(settings(database_url)) as connection:
+        [row] = await TaskLog(connection).after(ada.id, 0, 100)
+        assert row["now_title"] == "mine"
     for mutation, values in (
         (UPDATE, {"id": secret["id"], "patch": {"title": "x"}}),
         (TOGGLE, {"id": secret["id"]}),

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,7 +10,7 @@ import sqlalchemy as sa
 
 from graphql_api import migrations
 from graphql_api.database import Database
-from tests.client import Api, serving, settings
+from tests.client import Api, connected, serving, settings
 from tests.conftest import execute
 from tests.issuer import Issuer, Person
 from tests.process import start
@@ -223,18 +222,8 @@ async def test_ended_backends_are_replaced_without_a_trace(api: Api, ada: Person
 # ---------------------------------------------------------------- the pool
 
 
-@asynccontextmanager
-async def connected(database_url: str, **changes: object) -> AsyncIterator[Database]:
-    database = Database(settings(database_url, **changes))
-    await database.start()
-    try:
-        yield database
-    finally:
-        await database.stop()
-
-
 async def test_there_are_never_more_connections_than_pool_max(line: Line) -> None:
-    async with connected(line.url, pool_max=3) as database:
+    async with connected(settings(line.url, pool_max=3)) as database:
         await asyncio.gather(*(database.read(sa.select(sa.func.pg_sleep(0.01))) for _ in range(30)))
         assert line.connections == 3
 
@@ -246,7 +235,7 @@ async def test_those_who_wait_for_a_connection_get_it_in_the_order_they_came(dat
         await database.read(BACKEND)
         served.append(number)
 
-    async with connected(database_url, pool_max=1) as database, asyncio.TaskGroup() as readers:
+    async with connected(settings(database_url, pool_max=1)) as database, asyncio.TaskGroup() as readers:
         for number in range(300):
             readers.create_task(read(database, number))
             await asyncio.sleep(0)  # one newcomer with every turn of the loop, so that some meet a free connection
@@ -255,7 +244,7 @@ async def test_those_who_wait_for_a_connection_get_it_in_the_order_they_came(dat
 
 async def test_a_connection_is_kept_until_it_is_too_old(database_url: str) -> None:
     for seconds, kept in ((3600, True), (1e-9, False)):
-        async with connected(database_url, pool_max=1, pool_recycle_seconds=seconds) as database:
+        async with connected(settings(database_url, pool_max=1, pool_recycle_seconds=seconds)) as database:
             backends = {(await database.read(BACKEND))[0][0] for _ in range(3)}
             assert (len(backends) == 1) is kept
 
@@ -288,7 +277,7 @@ async def test_a_transaction_leaves_nothing_on_the_connection_of_a_pooler(databa
         SELECT current_user = session_user, coalesce(current_setting('app.user_id', true), ''),
             (SELECT count(*) FROM pg_prepared_statements), current_setting('role')
     """
-    async with connected(database_url, database_pooler="transaction", pool_max=1) as database:
+    async with connected(settings(database_url, database_pooler="transaction", pool_max=1)) as database:
         who = sa.select(sa.func.current_user(), sa.func.current_setting("app.user_id"))
         assert [tuple(row) for row in await database.read(who, user_id="ada")] == [("graphql_api", "ada")]
         assert database._pool is not None

@@ -96,6 +96,8 @@ async def test_ten_tasks_by_alias_cost_one_statement(api: Api, ada: Person, stat
         ("tasks { totalCount }", 1),
         ("tasks { totalCount nodes { id } }", 2),
         ("taskCounts { total overdue }", 1),
+        ("taskEvents { edges { cursor node { id } } nodes { id } pageInfo { endCursor } }", 1),
+        ("taskEventCursor", 1),
     ],
 )
 async def test_only_what_is_selected_is_read(
@@ -105,6 +107,29 @@ async def test_only_what_is_selected_is_read(
     statements.clear()
     await api.data(ada, f"{{ viewer {{ {selection} }} }}")
     assert len(statements) == cost
+
+
+HISTORY = """query($first: Int) {
+  viewer {
+    taskEvents(first: $first) { nodes { id kind changes { field } actor { name } task { id } } }
+    tasks(first: $first) { nodes { history(first: 2) { nodes { id kind } edges { cursor } pageInfo { hasNextPage } } } }
+  }
+}"""
+
+
+async def test_what_happened_to_100_tasks_costs_what_it_does_for_1(
+    api: Api, ada: Person, statements: Statements
+) -> None:
+    await api.data(ada, CREATE_MANY, input={"tasks": [{"title": f"task {n}"} for n in range(100)]})
+    await api.data(ada, HISTORY, first=1)
+    counts = []
+    for size in (1, 100):
+        statements.clear()
+        viewer = (await api.data(ada, HISTORY, first=size))["viewer"]
+        assert len(viewer["taskEvents"]["nodes"]) == len(viewer["tasks"]["nodes"]) == size
+        assert all(task["history"]["nodes"] for task in viewer["tasks"]["nodes"])
+        counts.append(len(statements))
+    assert counts == [5, 5]  # the events, their actors, their tasks; the tasks, their histories
 
 
 async def test_a_change_costs_one_statement(api: Api, ada: Person, statements: Statements) -> None:
