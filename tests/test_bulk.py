@@ -1,6 +1,7 @@
 """Creating, changing and deleting many tasks in one call."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,15 @@ from tests.issuer import Person
 
 UNKNOWN = str(GlobalID("Task", "0190c2ae-7a4b-7c3d-9e1f-2a6b5c4d3e2f"))
 MANY = "INSERT INTO tasks (user_id, title) SELECT $1, 'task ' || n FROM generate_series(1, $2::int) n"
+
+
+@pytest.fixture
+async def other(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """Somebody else who works in the same database."""
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
 
 # ---------------------------------------------------------------- createTasks
 
@@ -334,36 +344,61 @@ async def test_the_same_ids_the_other_way_round_at_once_do_not_lock_each_other_o
     assert [(payload["affected"], payload["errors"]) for payload in payloads] == [(100, [])] * 4
 
 
-async def test_a_task_that_is_finished_meanwhile_is_left_alone(api: Api, ada: Person, database_url: str) -> None:
-    """What waited for a lock looks at the task again."""
+async def test_a_task_that_is_finished_meanwhile_is_left_alone(
+    api: Api, ada: Person, other: asyncpg.Connection
+) -> None:
     task = await api.create(ada)
     select = {"filter": {"completed": False}}
-    other = await asyncpg.connect(database_url)
-    try:
-        async with other.transaction():
-            await other.execute("UPDATE tasks SET completed = true")
-            waiting = asyncio.create_task(answer(api, ada, UPDATE_MANY, select=select, patch={"title": "late"}))
-            await api.until_somebody_waits()
-        assert (await waiting)["affected"] == 0
-    finally:
-        await other.close()
+    async with other.transaction():
+        await other.execute("UPDATE tasks SET completed = true")
+        waiting = asyncio.create_task(answer(api, ada, UPDATE_MANY, select=select, patch={"title": "late"}))
+        await api.until_somebody_waits()
+    assert (await waiting)["affected"] == 0  # what waited for a lock has looked again
     assert (await api.data(ada, TASK, id=task["id"]))["task"]["title"] == task["title"]
 
 
-async def test_a_deadlock_with_somebody_else_is_tried_again(api: Api, ada: Person, database_url: str) -> None:
+@pytest.mark.parametrize("by", ["ids", "filter"])
+async def test_tasks_are_locked_in_the_order_of_their_ids(
+    api: Api, ada: Person, other: asyncpg.Connection, by: str
+) -> None:
+    ids = [f"00000000-0000-4000-8000-00000000000{n}" for n in range(8)]
+    tasks = [await api.create(ada, id=id) for id in reversed(ids)]
+    select = {"ids": [task["id"] for task in tasks]} if by == "ids" else {"filter": {}}
+    async with other.transaction():
+        await other.execute("UPDATE tasks SET priority = 'high' WHERE id = $1::text::uuid", ids[4])
+        waiting = asyncio.create_task(answer(api, ada, UPDATE_MANY, select=select, patch={"completed": True}))
+        await api.until_somebody_waits()
+        free = await api.issuer.connection.fetch("SELECT id::text FROM tasks FOR UPDATE SKIP LOCKED")
+    assert sorted(row["id"] for row in free) == ids[5:]
+    assert (await waiting)["affected"] == 8
+
+
+async def test_new_tasks_are_made_in_the_order_of_their_ids(api: Api, ada: Person, other: asyncpg.Connection) -> None:
+    ids = [f"00000000-0000-4000-8000-00000000000{n}" for n in range(8)]
+    insert = "INSERT INTO tasks (id, user_id, title) VALUES ($1::text::uuid, $2, 'x')"
+    await api.issuer.connection.execute("SET lock_timeout = '20ms'")
+    async with other.transaction():
+        await other.execute(insert, ids[4], ada.id)
+        waiting = asyncio.create_task(create(api, ada, [{"title": "x", "id": id} for id in reversed(ids)]))
+        await api.until_somebody_waits()
+        for id in ids[:5]:
+            with pytest.raises(asyncpg.LockNotAvailableError):
+                await api.issuer.connection.execute(insert, id, ada.id)
+        for id in ids[5:]:
+            await api.issuer.connection.execute(insert, id, ada.id)
+    assert [key(task) for task in await waiting] == ids[::-1]
+
+
+async def test_a_deadlock_with_somebody_else_is_tried_again(api: Api, ada: Person, other: asyncpg.Connection) -> None:
     first, second = sorted([key(await api.create(ada)) for _ in range(2)])
-    other = await asyncpg.connect(database_url)
-    try:
-        async with other.transaction():
-            touch = "UPDATE tasks SET priority = 'high' WHERE id = $1::text::uuid"
-            await other.execute(touch, second)
-            ids = [str(GlobalID("Task", id)) for id in (first, second)]
-            waiting = asyncio.create_task(answer(api, ada, UPDATE_MANY, select={"ids": ids}, patch={"completed": True}))
-            await api.until_somebody_waits()
-            await other.execute(touch, first)  # PostgreSQL ends the one that has waited for a second
-        payload = await waiting
-    finally:
-        await other.close()
+    touch = "UPDATE tasks SET priority = 'high' WHERE id = $1::text::uuid"
+    select = {"ids": [str(GlobalID("Task", id)) for id in (first, second)]}
+    async with other.transaction():
+        await other.execute(touch, second)
+        waiting = asyncio.create_task(answer(api, ada, UPDATE_MANY, select=select, patch={"completed": True}))
+        await api.until_somebody_waits()
+        await other.execute(touch, first)  # PostgreSQL ends the one that has waited for a second
+    payload = await waiting
     assert (payload["affected"], payload["errors"]) == (2, [])
     assert [(task["completed"], task["priority"]) for task in payload["tasks"]] == [(True, "HIGH")] * 2
 
