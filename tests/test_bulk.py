@@ -363,7 +363,7 @@ async def test_tasks_are_locked_in_the_order_of_their_ids(
 ) -> None:
     ids = [f"00000000-0000-4000-8000-00000000000{n}" for n in range(8)]
     tasks = [await api.create(ada, id=id) for id in reversed(ids)]
-    select = {"ids": [task["id"] for task in tasks]} if by == "ids" else {"filter": {}}
+    select: dict[str, Any] = {"ids": [task["id"] for task in tasks]} if by == "ids" else {"filter": {}}
     async with other.transaction():
         await other.execute("UPDATE tasks SET priority = 'high' WHERE id = $1::text::uuid", ids[4])
         waiting = asyncio.create_task(answer(api, ada, UPDATE_MANY, select=select, patch={"completed": True}))
