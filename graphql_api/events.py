@@ -1,9 +1,8 @@
 """How those who follow a log hear of news: one LISTEN connection for all of them in a process.
 
-A notification tells that somebody has news, and after which cursor; it may be lost. What happened stands in the log,
-and each follower reads on from a cursor of its own: nothing is queued for anybody, and nothing depends on a
-notification arriving. Equal questions at the same time are asked once, so a thousand followers of one person cost one
-SELECT.
+A notification tells that somebody has news; it may be lost. What happened stands in the log, and each follower reads
+on from a cursor of its own: nothing is queued for anybody, and nothing depends on a notification arriving. Equal
+questions at the same time are asked once, so a thousand followers of one person cost one SELECT.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from typing import Any, Protocol
 import asyncpg
 
 from graphql_api.database import LOST
-from graphql_api.errors import RequestError, Unavailable
+from graphql_api.errors import RequestError
 from graphql_api.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -36,7 +35,9 @@ PROBE_SECONDS = 30
 """So often the LISTEN connection must show that it lives: one that breaks in silence would never tell."""
 RETRY_SECONDS = 1
 POLL_SECONDS = 5
-"""Without a LISTEN connection the log is looked at so often."""
+"""Where LISTEN is not possible the log is looked at so often."""
+LOOK_SECONDS = 0.001
+"""Between one person and the next when all look at the log, so that they do not take every connection at once."""
 
 Row = asyncpg.Record
 
@@ -70,24 +71,22 @@ class Page:
 
 @dataclass(slots=True)
 class Feed:
-    """What the followers of one person share: the news that were heard of, and the pages that are being read."""
+    """What the followers of one person share: how often there was news, and the pages that are being read."""
 
     heard: int = 0
-    """There are events after this cursor, or there were none when it was set."""
     followers: int = 0
     bell: asyncio.Event = field(default_factory=asyncio.Event)
     reading: dict[tuple[int, int], asyncio.Task[Page]] = field(default_factory=dict)
 
-    def hear(self, cursor: int) -> None:
-        """There are events at, or after, this cursor."""
-        if cursor > self.heard:
-            self.heard = cursor
-            self.bell.set()
-            self.bell = asyncio.Event()
+    def hear(self) -> None:
+        """There may be news."""
+        self.heard += 1
+        self.bell.set()
+        self.bell = asyncio.Event()
 
-    async def news(self, cursor: int) -> None:
-        """Wait until there may be events after this cursor."""
-        while self.heard <= cursor:
+    async def news(self, heard: int) -> None:
+        """Wait until more was heard than that."""
+        while self.heard == heard:
             await self.bell.wait()
 
     async def page(self, cursor: int, read: Callable[[int], Coroutine[Any, Any, Page]]) -> Page:
@@ -97,6 +96,13 @@ class Feed:
             self.reading[question] = asyncio.create_task(read(cursor))
             self.reading[question].add_done_callback(lambda _: self.reading.pop(question))
         return await asyncio.shield(self.reading[question])
+
+    def stop_reading(self) -> list[asyncio.Task[Page]]:
+        """What is read for nobody, and ends soon."""
+        reading = list(self.reading.values())
+        for read in reading:
+            read.cancel()
+        return reading
 
 
 class Hub:
@@ -116,6 +122,8 @@ class Hub:
         while self._listening is not None and not self._listening.done():
             self._listening.cancel()  # and again: `wait_for` of Python 3.11, which asyncpg uses, may swallow it
             await asyncio.wait([self._listening], timeout=1)
+        if reading := [read for feed in self._feeds.values() for read in feed.stop_reading()]:
+            await asyncio.wait(reading)
 
     async def follow(self, person: str, cursor: int | None) -> AsyncGenerator[Row, None]:
         """Every event of this person after the cursor, once and in order, for ever; from now on without a cursor.
@@ -128,26 +136,29 @@ class Hub:
             if cursor is None:
                 cursor = await self._log.end(person)
             while True:
+                heard = feed.heard
                 page = await feed.page(cursor, partial(self._read, person))
                 for row in page.rows:
-                    if page.is_stale:
-                        break
                     yield row
                     cursor = row["cursor"]
+                    if page.is_stale:
+                        break
                 else:
                     if page.is_last:
-                        await feed.news(cursor)
+                        del page  # its rows would stay in memory until the next event, which may be days
+                        await feed.news(heard)
         finally:
             feed.followers -= 1
             if not feed.followers:
+                feed.stop_reading()
                 del self._feeds[person]
 
     async def _read(self, person: str, cursor: int) -> Page:
         while True:
             try:
-                read_at = monotonic()
-                return Page(await self._log.after(person, cursor, PAGE_SIZE), read_at)
-            except Unavailable:
+                rows = await self._log.after(person, cursor, PAGE_SIZE)
+                return Page(rows, monotonic())  # not before: what takes long to read would be stale for ever
+            except RequestError:  # away, or too slow
                 await asyncio.sleep(RETRY_SECONDS)
 
     # ---------------------------------------------------------------- listening
@@ -164,6 +175,8 @@ class Hub:
                 await self._listen_on(url)
             except (*LOST, asyncpg.PostgresError) as error:
                 logger.warning("not listening for events, trying again: %r", error)
+            except Exception:  # whatever it is: without this task nobody would hear of anything any more
+                logger.exception("not listening for events, trying again")
             await asyncio.sleep(RETRY_SECONDS)
             await self._look()
 
@@ -188,12 +201,12 @@ class Hub:
             connection.terminate()
 
     def _hear(self, _connection: object, _process: int, _channel: str, message: object) -> None:
-        cursor, _, person = str(message).partition(" ")
-        if person in self._feeds and cursor.isdecimal():
-            self._feeds[person].hear(int(cursor))
+        _, _, person = str(message).partition(" ")
+        if person in self._feeds:
+            self._feeds[person].hear()
 
     async def _look(self) -> None:
-        """Catch up with what happened while nobody listened."""
-        for person, feed in list(self._feeds.items()):
-            with suppress(RequestError):
-                feed.hear(await self._log.end(person))
+        """Let everybody catch up with what happened while nobody listened."""
+        for feed in list(self._feeds.values()):
+            feed.hear()
+            await asyncio.sleep(LOOK_SECONDS)
