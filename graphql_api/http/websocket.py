@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
 import orjson
 from graphql import OperationType
-from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from graphql_api.auth.authenticate import Headers
 from graphql_api.auth.identity import Identity
-from graphql_api.errors import RateLimited, RequestError, Unavailable
+from graphql_api.errors import Code, RateLimited, RequestError
 from graphql_api.http.request import Parameters, Refusal, checked
 from graphql_api.http.service import Service, content, errors_of, formatted, in_time
 from graphql_api.operations.documents import NotExecuted
 from graphql_api.operations.engine import was_executed
+
+logger = logging.getLogger(__name__)
 
 SUBPROTOCOL = "graphql-transport-ws"
 
@@ -35,8 +37,8 @@ class Closed(Exception):
         self.reason = reason
 
 
-REASON_MAX = 100
-"""Characters; the protocol has room for 123 bytes."""
+REASON_BYTES = 123
+"""A frame that closes has no room for more."""
 
 INVALID, UNAUTHORIZED, FORBIDDEN, UNACCEPTABLE = 4400, 4401, 4403, 4406
 INIT_TIMEOUT, TAKEN, INIT_TWICE, TRY_LATER = 4408, 4409, 4429, 1013
@@ -52,7 +54,8 @@ class Socket:
         try:
             self._service.authenticator.refuse_foreign_pages(websocket.scope["headers"])
         except RequestError as error:
-            await websocket.send_denial_response(JSONResponse({"errors": formatted([error])}, status_code=403))
+            logger.info("a WebSocket was refused: %s", error.message)
+            await websocket.close()  # before it is accepted: 403
             return
         offered = SUBPROTOCOL in websocket.scope["subprotocols"]
         await websocket.accept(SUBPROTOCOL if offered else None)
@@ -64,7 +67,7 @@ class Socket:
                 await connection.serve()
             except Closed as closed:
                 await connection.stop()
-                await websocket.close(closed.code, closed.reason[:REASON_MAX])
+                await connection.close(closed)
             finally:
                 await connection.stop()
 
@@ -90,10 +93,8 @@ class _Connection:
                         await self._heed(await self._receive())
                 finally:
                     watching.cancel()
-        except (Unavailable, RateLimited) as error:
-            raise Closed(TRY_LATER, error.message) from None
         except RequestError as error:
-            raise Closed(FORBIDDEN, error.message) from None
+            raise _closed(formatted([error])) from None
 
     async def stop(self) -> None:
         """End all that runs, without a word to the client."""
@@ -102,6 +103,11 @@ class _Connection:
             task.cancel()
         if running:
             await asyncio.wait(running.values())
+
+    async def close(self, closed: Closed) -> None:
+        reason = closed.reason.encode()[:REASON_BYTES].decode(errors="ignore")
+        with suppress(RuntimeError):  # it is closed already
+            await self._websocket.close(closed.code, reason)
 
     async def _introduction(self) -> Identity | None:
         """Who the client is, by its `connection_init` or else by the headers of the handshake."""
@@ -119,8 +125,13 @@ class _Connection:
     async def _heed(self, message: Mapping[str, Any]) -> None:
         id, payload = message.get("id"), message.get("payload")
         match message["type"]:
+            case "ping" | "pong" if not isinstance(payload, dict | None):
+                raise Closed(INVALID, "The payload of ping and pong must be an object")
             case "ping":
-                await self._send({"type": "pong"} if payload is None else {"type": "pong", "payload": payload})
+                try:
+                    await self._send({"type": "pong"} if payload is None else {"type": "pong", "payload": payload})
+                except orjson.JSONEncodeError:  # it reads what is nested deeper than it writes
+                    raise Closed(INVALID, "The payload of ping is nested too deep") from None
             case "pong":
                 pass
             case "subscribe" if isinstance(id, str) and id and isinstance(payload, dict):
@@ -178,16 +189,24 @@ class _Connection:
 
     async def _watch(self, identity: Identity | None) -> None:
         """End everything when the credential does not count any more. The client may come again with a new one."""
-        error = await self._service.authenticator.until_worthless(self._headers, identity)
+        try:
+            raise await self._service.authenticator.until_worthless(self._headers, identity)
+        except Exception as reason:
+            errors = formatted(errors_of(reason))
         ended = list(self._running)
         await self.stop()
         with suppress(WebSocketDisconnect):
             for id in ended:
-                await self._send({"type": "error", "id": id, "payload": formatted([error])})
-            await self._websocket.close(FORBIDDEN, error.message[:REASON_MAX])
+                await self._send({"type": "error", "id": id, "payload": errors})
+            await self.close(_closed(errors))
 
     async def _send(self, message: Mapping[str, Any]) -> None:
-        await self._websocket.send_text(orjson.dumps(message).decode())
+        """Raises `WebSocketDisconnect` when either side has closed the socket."""
+        text = orjson.dumps(message).decode()
+        try:
+            await self._websocket.send_text(text)
+        except RuntimeError:  # we closed it, while this was about to be sent
+            raise WebSocketDisconnect from None
 
     async def _receive(self) -> dict[str, Any]:
         """The next message, which has a type. Raises `WebSocketDisconnect` when the client has gone."""
@@ -201,6 +220,13 @@ class _Connection:
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
             raise Closed(INVALID, "Invalid message received")
         return message
+
+
+def _closed(errors: Sequence[Mapping[str, Any]]) -> Closed:
+    """Why a client may not be here, or not now. With 4403 it needs another credential, with 1013 only patience."""
+    [error] = errors
+    refused = error["extensions"]["code"] in (Code.UNAUTHENTICATED, Code.FORBIDDEN)
+    return Closed(FORBIDDEN if refused else TRY_LATER, error["message"])
 
 
 def _with_authorization(headers: Headers, payload: object) -> Headers:
