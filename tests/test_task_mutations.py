@@ -49,6 +49,18 @@ async def test_a_retry_gets_its_task_even_when_the_assignee_has_gone(api: Api, a
     assert (await api.create(ada, **values))["id"] == first["id"]
 
 
+async def test_an_assignee_whose_account_goes_in_the_very_moment_is_refused(api: Api, ada: Person, bob: Person) -> None:
+    database = api.issuer.connection
+    leaving = database.transaction()
+    await leaving.start()
+    await database.execute('DELETE FROM "user" WHERE id = $1', bob.id)
+    creating = asyncio.create_task(refusal(api, ada, CREATE, title="for Bob", assigneeId=bob.global_id))
+    while not await database.fetchval("SELECT bool_or(NOT granted) FROM pg_locks, pg_sleep(0.01)"):
+        pass
+    await leaving.commit()
+    assert await creating == [("ValidationError", "INVALID", ["input"])]
+
+
 @pytest.mark.parametrize(
     "moment", ["0001-01-01T00:00:00Z", "0001-12-31T23:59:59Z", "9999-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"]
 )

@@ -104,7 +104,15 @@ class DeleteTasksPayload:
     affected: Annotated[int, strawberry.field(description="How many tasks were deleted.")]
 
 
-REASONS = (Refused, writes.NotVisible, writes.NotAllowed, writes.Outdated, writes.IdTaken, bulk.TooMany)
+REASONS = (
+    Refused,
+    writes.NotVisible,
+    writes.NotAllowed,
+    writes.Outdated,
+    writes.AssigneeGone,
+    writes.IdTaken,
+    bulk.TooMany,
+)
 """What a change may raise that is the client's to know."""
 
 
@@ -126,6 +134,9 @@ def explain(reason: Exception, *path: str) -> list[PayloadError]:
             )
             version = ["input", "ifVersion"]
             return [ConflictError(message=message, code=ErrorCode.CONFLICT, path=version, current=Task.of(row))]
+        case writes.AssigneeGone():
+            message = "The user whom it should be assigned to does not exist any more."
+            return [ValidationError(message=message, code=ErrorCode.INVALID, path=["input"])]
         case writes.IdTaken():
             message = "The task cannot have this `id`, which is in use. Create one with another."
             return [ValidationError(message=message, code=ErrorCode.INVALID, path=task)]

@@ -43,6 +43,10 @@ class Outdated(Exception):
         self.current = current
 
 
+class AssigneeGone(Exception):
+    """The account of an assignee was deleted in the very moment."""
+
+
 class IdTaken(Exception):
     """These ids, which a client chose, belong to tasks that are not the viewer's."""
 
@@ -137,9 +141,7 @@ async def restore(database: Database, viewer_id: str, id: UUID, assignee_id: str
     )
     try:
         rows = await carry_out(database, viewer_id, sa.select(*restored.c))
-    except asyncpg.ForeignKeyViolationError:
-        if assignee_id is None:
-            raise
+    except AssigneeGone:
         return await restore(database, viewer_id, id, None)
     return rows[0] if rows else await _mine(database, viewer_id, id)
 
@@ -159,13 +161,13 @@ async def carry_out(
 ) -> list[asyncpg.Record]:
     """The rows that the statement returns; what `check` raises at the sight of them undoes it.
 
-    Raises UNAUTHENTICATED when the viewer's account is gone.
+    Raises UNAUTHENTICATED when the viewer's account is gone, and `AssigneeGone`.
     """
     try:
         return await database.write(statement, user_id=viewer_id, check=check)
     except asyncpg.ForeignKeyViolationError as error:
         if error.constraint_name != OWNER_KEY:
-            raise
+            raise AssigneeGone from error
         raise unauthenticated("The account of this credential no longer exists; sign in again.") from error
 
 
