@@ -55,8 +55,9 @@ async def test_an_assignee_whose_account_goes_in_the_very_moment_is_refused(api:
     await leaving.start()
     await database.execute('DELETE FROM "user" WHERE id = $1', bob.id)
     creating = asyncio.create_task(refusal(api, ada, CREATE, title="for Bob", assigneeId=bob.global_id))
-    while not await database.fetchval("SELECT bool_or(NOT granted) FROM pg_locks, pg_sleep(0.01)"):
-        pass
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    while not await database.fetchval(waiting):
+        await asyncio.sleep(0.01)
     await leaving.commit()
     assert await creating == [("ValidationError", "INVALID", ["input"])]
 
