@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -91,12 +90,6 @@ class Api:
             {"code": error["extensions"]["code"], "message": error["message"], "path": error.get("path")}
             for error in result["errors"]
         ]
-
-    async def until_somebody_waits(self) -> None:
-        """Until a statement waits for another's lock."""
-        waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        while not await self.issuer.connection.fetch(waiting):  # noqa: ASYNC110  # only PostgreSQL knows
-            await asyncio.sleep(0.01)
 
     async def create(self, person: Person, title: str = "Something to do", **values: Any) -> dict[str, Any]:
         """A new task of this person."""

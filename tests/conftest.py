@@ -60,6 +60,14 @@ async def execute(url: str, *statements: str) -> None:
         await connection.close()
 
 
+async def until_somebody_waits(connection: asyncpg.Connection) -> None:
+    """Until a statement in this database waits for another's lock."""
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    while not await connection.fetch(waiting):
+        await asyncio.sleep(0.01)
+        await connection.execute("SELECT pg_stat_clear_snapshot()")  # within a transaction it would never change
+
+
 @asynccontextmanager
 async def new_database(template: str = "template0") -> AsyncIterator[str]:
     """A database of its own, dropped afterwards; yields its URL."""

@@ -11,6 +11,7 @@ import pytest
 from graphql_api import database
 from graphql_api.relay.ids import GlobalID
 from tests.client import CREATE_MANY, DELETE_MANY, TASK, UPDATE_MANY, Api
+from tests.conftest import until_somebody_waits
 from tests.issuer import Person
 
 UNKNOWN = str(GlobalID("Task", "0190c2ae-7a4b-7c3d-9e1f-2a6b5c4d3e2f"))
@@ -352,7 +353,7 @@ async def test_a_task_that_is_finished_meanwhile_is_left_alone(
     async with other.transaction():
         await other.execute("UPDATE tasks SET completed = true")
         waiting = asyncio.create_task(answer(api, ada, UPDATE_MANY, select=select, patch={"title": "late"}))
-        await api.until_somebody_waits()
+        await until_somebody_waits(api.issuer.connection)
     assert (await waiting)["affected"] == 0  # what waited for a lock has looked again
     assert (await api.data(ada, TASK, id=task["id"]))["task"]["title"] == task["title"]
 
@@ -367,7 +368,7 @@ async def test_tasks_are_locked_in_the_order_of_their_ids(
     async with other.transaction():
         await other.execute("UPDATE tasks SET priority = 'high' WHERE id = $1::text::uuid", ids[4])
         waiting = asyncio.create_task(answer(api, ada, UPDATE_MANY, select=select, patch={"completed": True}))
-        await api.until_somebody_waits()
+        await until_somebody_waits(api.issuer.connection)
         free = await api.issuer.connection.fetch("SELECT id::text FROM tasks FOR UPDATE SKIP LOCKED")
     assert sorted(row["id"] for row in free) == ids[5:]
     assert (await waiting)["affected"] == 8
@@ -380,7 +381,7 @@ async def test_new_tasks_are_made_in_the_order_of_their_ids(api: Api, ada: Perso
     async with other.transaction():
         await other.execute(insert, ids[4], ada.id)
         waiting = asyncio.create_task(create(api, ada, [{"title": "x", "id": id} for id in reversed(ids)]))
-        await api.until_somebody_waits()
+        await until_somebody_waits(api.issuer.connection)
         for id in ids[:5]:
             with pytest.raises(asyncpg.LockNotAvailableError):
                 await api.issuer.connection.execute(insert, id, ada.id)
@@ -396,7 +397,7 @@ async def test_a_deadlock_with_somebody_else_is_tried_again(api: Api, ada: Perso
     async with other.transaction():
         await other.execute(touch, second)
         waiting = asyncio.create_task(answer(api, ada, UPDATE_MANY, select=select, patch={"completed": True}))
-        await api.until_somebody_waits()
+        await until_somebody_waits(api.issuer.connection)
         await other.execute(touch, first)  # PostgreSQL ends the one that has waited for a second
     payload = await waiting
     assert (payload["affected"], payload["errors"]) == (2, [])

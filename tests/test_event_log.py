@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from graphql_api.database import ROLE, Database
 from graphql_api.tasks.models import table
 from tests.client import settings
+from tests.conftest import until_somebody_waits
 
 ID = UUID(int=1)
 PEOPLE = ["ada", "bob", "eve", *(f"user-{n}" for n in range(20))]
@@ -87,13 +88,6 @@ async def listening(connection: asyncpg.Connection) -> AsyncIterator[list[tuple[
     await connection.execute("NOTIFY last")
     await asyncio.wait_for(last.wait(), 5)
     parsed += [(int(number), person) for number, _, person in (payload.partition(" ") for payload in heard)]
-
-
-async def blocked(connection: asyncpg.Connection) -> None:
-    """Wait until somebody in this database waits for a lock."""
-    waiting = "SELECT bool_or(NOT granted) FROM pg_locks, pg_sleep(0.01)"
-    while not await connection.fetchval(waiting):
-        pass
 
 
 # ---------------------------------------------------------------- what is recorded
@@ -405,7 +399,7 @@ async def test_whoever_writes_for_a_person_who_is_just_committed_waits(
         BEGIN; INSERT INTO tasks (user_id, title) VALUES ('ada', 'Milk'); SET CONSTRAINTS ALL IMMEDIATE
     """)
     waiting = asyncio.create_task(second.execute("INSERT INTO tasks (user_id, title) VALUES ('ada', 'Bread')"))
-    await blocked(owner)
+    await until_somebody_waits(owner)
     assert await events(owner) == []
     await first.execute("COMMIT")
     await waiting

@@ -12,7 +12,7 @@ import pytest
 
 from graphql_api import migrations
 from graphql_api.settings import Settings
-from tests.conftest import execute
+from tests.conftest import execute, until_somebody_waits
 from tests.process import run
 
 PARTITIONS = """
@@ -232,8 +232,7 @@ async def test_an_event_that_is_written_but_not_committed_is_waited_for(
     await transaction.start()
     await add_event(connection, month())
     maintaining = asyncio.create_task(maintain(database_url))
-    while not await connection.fetchval("SELECT bool_or(NOT granted) FROM pg_locks, pg_sleep(0.01)"):
-        pass
+    await until_somebody_waits(connection)
     await transaction.commit()
     assert (await maintaining)[0] == f"Made {name()} and moved 1 events into it."
     assert [row["place"] for row in await connection.fetch(EVENTS)] == [name()]

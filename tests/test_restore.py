@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from graphql_api.relay.ids import GlobalID
 from tests import client
 from tests.client import CREATE, DELETE, DELETE_MANY, RESTORE, TASK, TOGGLE, UPDATE, Api, serving
+from tests.conftest import until_somebody_waits
 from tests.issuer import Issuer, Person
 
 NOT_FOUND = [("NotFoundError", "NOT_FOUND", ["input", "id"])]
@@ -79,7 +80,7 @@ async def test_an_assignee_who_goes_in_the_very_moment_is_left_out(
         async with other.transaction():
             await other.execute('DELETE FROM "user" WHERE id = $1', bob.id)
             waiting = asyncio.create_task(restore(api, ada, task))  # it still sees Bob, and waits to be sure
-            await api.until_somebody_waits()
+            await until_somebody_waits(api.issuer.connection)
         assert await waiting == task | {"assignee": None}
     finally:
         await other.close()

@@ -8,6 +8,7 @@ import pytest
 
 from graphql_api.relay.ids import GlobalID
 from tests.client import CREATE, DELETE, TASK, TOGGLE, UPDATE, Api
+from tests.conftest import until_somebody_waits
 from tests.issuer import Person
 
 SOME_UUID = "0190c2ae-7a4b-7c3d-9e1f-2a6b5c4d3e2f"
@@ -55,9 +56,7 @@ async def test_an_assignee_whose_account_goes_in_the_very_moment_is_refused(api:
     await leaving.start()
     await database.execute('DELETE FROM "user" WHERE id = $1', bob.id)
     creating = asyncio.create_task(refusal(api, ada, CREATE, title="for Bob", assigneeId=bob.global_id))
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    while not await database.fetchval(waiting):
-        await asyncio.sleep(0.01)
+    await until_somebody_waits(database)
     await leaving.commit()
     assert await creating == [("ValidationError", "INVALID", ["input"])]
 
