@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import asyncio
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from types import FrameType
 from typing import Any
 
 import asyncpg
@@ -60,6 +64,7 @@ def create_app(settings: Settings) -> Starlette:
             stack.push_async_callback(hub.stop)
             connections = Connections(settings.max_connections_per_user)
             service = Service(settings, engine, authenticator, database, found, hub, connections)
+            stack.enter_context(_told_to_stop(connections.stop))
             yield {"endpoint": Endpoint(service), "socket": Socket(service), "ready": health.Ready(database)}
 
     return Starlette(
@@ -115,6 +120,32 @@ async def inspect(settings: Settings) -> Tables:
             return found
     finally:
         await connection.close()
+
+
+@contextmanager
+def _told_to_stop(tell: Callable[[], None]) -> Iterator[None]:
+    """Calls `tell` when a signal asks the process to stop, besides what the signal did before.
+
+    uvicorn waits for open answers then, but tells nobody; and an event stream stays open until somebody ends it.
+    """
+    if threading.current_thread() is not threading.main_thread():  # no signal comes there
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def heed(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(tell)
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for number, handler in before.items():
+        if callable(handler):
+            signal.signal(number, heed)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def _stateful(name: str) -> Any:

@@ -33,11 +33,16 @@ class Connections:
     def __init__(self, most: int) -> None:
         self._most = most
         self._open: Counter[str | None] = Counter()
+        self._stopping = False
+        self.streams: set[asyncio.Task[None]] = set()
+        """What each event stream waits for to end; whoever cancels it ends the stream."""
 
     @contextmanager
     def one(self, identity: Identity | None) -> Iterator[None]:
         """Counts as one more while it lasts. Raises RATE_LIMITED when there are too many."""
         user_id = identity.user_id if identity else None
+        if self._stopping:
+            raise RequestError(Code.SERVICE_UNAVAILABLE, "The server is about to stop. Try again in a few seconds.")
         if self._open[user_id] >= self._most:
             raise RateLimited(
                 f"{self._most} connections are open, which is the most that one user may have. Close some."
@@ -47,7 +52,14 @@ class Connections:
             yield
         finally:
             self._open[user_id] -= 1
-            self._open += Counter()  # forgets those who have none
+            if not self._open[user_id]:
+                del self._open[user_id]
+
+    def stop(self) -> None:
+        """Let nobody in any more, and end the event streams: their clients come back by themselves."""
+        self._stopping = True
+        for stream in self.streams:
+            stream.cancel()
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,9 @@ class EventStream(Response):
         """Raises RATE_LIMITED when the user has too many connections."""
         super().__init__(headers=HEADERS)
         del self.headers["content-length"]
+        self._connections = service.connections
         self._connection = ExitStack()
-        self._connection.enter_context(service.connections.one(identity))
+        self._connection.enter_context(self._connections.one(identity))
         self._results = service.subscribe(operation, identity)
         self._ending = service.authenticator.until_worthless(headers, identity)
 
@@ -61,9 +62,12 @@ class EventStream(Response):
     async def _frames(self, receive: Receive) -> AsyncGenerator[bytes, None]:
         ending, gone = asyncio.create_task(self._ending), asyncio.create_task(_gone(receive))
         following = asyncio.ensure_future(anext(self._results, None))
+        self._connections.streams.add(gone)
         try:
-            while not gone.done():
+            while True:
                 await asyncio.wait([following, ending, gone], timeout=HEARTBEAT_SECONDS, return_when="FIRST_COMPLETED")
+                if gone.done():
+                    return  # without `complete`: if it is we who stop, the client tries again
                 if ending.done():
                     raise ending.result()
                 if not following.done():
@@ -76,6 +80,7 @@ class EventStream(Response):
         except Exception as reason:
             yield _next({"errors": formatted(errors_of(reason))})
         finally:
+            self._connections.streams.discard(gone)
             for task in (following, ending, gone):
                 task.cancel()
             await asyncio.wait([following])

@@ -41,7 +41,7 @@ class JsonFormatter(logging.Formatter):
 
 def _is_no_access(record: logging.LogRecord) -> bool:
     """False for what uvicorn says of each WebSocket; as for other requests, the proxy in front keeps that log."""
-    return not str(record.msg).startswith('%s - "WebSocket')
+    return not str(record.msg).startswith(('%s - "WebSocket', "connection open", "connection closed"))
 
 
 def _add_request_id(record: logging.LogRecord) -> bool:
