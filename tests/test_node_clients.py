@@ -48,7 +48,12 @@ async def run(script: str, server: Server, issuer: Issuer, **environment: str) -
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    written, _ = await process.communicate()
+    try:
+        async with asyncio.timeout(20):
+            written, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        raise
     assert process.returncode == 0, written.decode()
     return written.decode()
 
@@ -57,7 +62,10 @@ async def test_the_official_audit_finds_nothing(server: Server, issuer: Issuer) 
     assert await run("audit.mjs", server, issuer) == "61 of 61 ok\n"
 
 
-@pytest.mark.parametrize("script", ["apollo.mjs", "urql.mjs"])
+CLIENTS = ("apollo.mjs", "urql.mjs", "graphql-ws.mjs", "graphql-sse.mjs", "apollo-following.mjs", "urql-following.mjs")
+
+
+@pytest.mark.parametrize("script", CLIENTS)
 async def test_a_client_works_as_it_is(server: Server, issuer: Issuer, script: str) -> None:
     assert await run(script, server, issuer) == "ok\n"
 
