@@ -87,6 +87,15 @@ async def until_waiting(owner: asyncpg.Connection, number: int) -> None:
         await asyncio.sleep(0.01)
 
 
+async def until_told(hub: Hub, owner: asyncpg.Connection) -> None:
+    """Until the hub has heard all that was said before: one connection hears in the order of commits."""
+    feed = hub._feeds["marker"] = events.Feed()
+    await owner.execute("NOTIFY task_events, '1 marker'")
+    await asyncio.wait_for(feed.news(0), 5)
+    del hub._feeds["marker"]
+    await asyncio.sleep(0.05)  # for what is read because of it
+
+
 async def add(owner: asyncpg.Connection, *titles: str) -> None:
     """Something happens to Ada, once for each title."""
     for title in titles:
@@ -137,6 +146,7 @@ async def test_nothing_is_read_while_nothing_happens(hub: Hub, owner: asyncpg.Co
     followers = [Follower(hub) for _ in range(5)]
     for follower in followers:
         await follower.saw(1)
+    await until_told(hub, owner)
     selects.clear()
     await asyncio.sleep(0.3)
     await owner.execute("SELECT pg_notify('task_events', '5 bob')")
@@ -169,9 +179,10 @@ async def test_a_notification_of_nothing_is_looked_after_once(
     await add(owner, "Milk")
     follower = Follower(hub)
     await follower.saw(1)
+    await until_told(hub, owner)
     selects.clear()
     await owner.execute(f"SELECT pg_notify('task_events', '{2**63 - 1} ada')")
-    await asyncio.sleep(0.2)
+    await until_told(hub, owner)
     assert len(selects) == 1
     await add(owner, "Bread")
     await follower.saw(2)
@@ -222,6 +233,7 @@ async def test_one_who_goes_while_many_read_takes_nobody_along(
     hub: Hub, owner: asyncpg.Connection, selects: list[str]
 ) -> None:
     await add(owner, "Milk")
+    await until_told(hub, owner)
     async with owner.transaction():
         await owner.execute("LOCK task_events")
         followers = [Follower(hub) for _ in range(3)]
@@ -370,6 +382,7 @@ async def test_a_hub_that_stops_ends_what_it_reads(database_url: str, owner: asy
     before = len(asyncio.all_tasks())
     async with hub_with(settings(database_url)) as hub:
         await until_listening(owner)
+        await until_told(hub, owner)
         transaction = owner.transaction()
         await transaction.start()
         if reads:

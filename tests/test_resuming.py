@@ -349,7 +349,7 @@ async def test_everybody_sees_every_commit_once_and_in_order(database_url: str, 
         await asyncio.gather(*(writer.work() for writer in writers))
         for person in people:
             await add(issuer, person, LAST)
-        await asyncio.wait_for(asyncio.gather(*reading), 30)
+        await asyncio.wait_for(asyncio.gather(*reading), 60)
 
     committed = [transaction for writer in writers for transaction in writer.committed]
     for subscriber in subscribers:
@@ -525,7 +525,8 @@ async def test_clients_go_on_with_another_server_where_they_were(
         assert after[0] == after[1]
         server.process.send_signal(how)
         await add(issuer, ada, "three")
-        await asyncio.wait_for(server.process.wait(), 15)  # `timeout_graceful_shutdown`, and a bit
+        await asyncio.wait_for(server.process.wait(), 5)  # it does not wait until its streams have ended by themselves
+    assert "Traceback" not in "".join(server.log)
     async with running(database_url) as server, both(server.address.removeprefix("http://"), token, after[0]) as again:
         assert await titles(again, 1) == ["three"]
         await add(issuer, ada, "four")
@@ -581,6 +582,7 @@ async def test_an_event_reaches_a_hundred_subscribers_with_one_select(
         await add(issuer, ada, "first")
         assert await titles(clients, 1) == ["first"]
         await until_listening(issuer)
+        await asyncio.sleep(0.5)  # its notification may come after the event was read
         for turn in range(3):
             selects.clear()
             await asyncio.sleep(0.2)
