@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import asyncpg
 
@@ -40,6 +40,7 @@ LOOK_SECONDS = 0.001
 """Between one person and the next when all look at the log, so that they do not take every connection at once."""
 
 Row = asyncpg.Record
+T = TypeVar("T")
 
 
 class Log(Protocol):
@@ -71,12 +72,12 @@ class Page:
 
 @dataclass(slots=True)
 class Feed:
-    """What the followers of one person share: how often there was news, and the pages that are being read."""
+    """What the followers of one person share: how often there was news, and what is being asked of the log."""
 
     heard: int = 0
     followers: int = 0
     bell: asyncio.Event = field(default_factory=asyncio.Event)
-    reading: dict[tuple[int, int], asyncio.Task[Page]] = field(default_factory=dict)
+    asked: dict[tuple[Hashable, int], asyncio.Task[Any]] = field(default_factory=dict)
 
     def hear(self) -> None:
         """There may be news."""
@@ -89,20 +90,21 @@ class Feed:
         while self.heard == heard:
             await self.bell.wait()
 
-    async def page(self, cursor: int, read: Callable[[int], Coroutine[Any, Any, Page]]) -> Page:
-        """What is read after the cursor, together with all who ask for the same and have heard of the same news."""
-        question = cursor, self.heard
-        if question not in self.reading:
-            self.reading[question] = asyncio.create_task(read(cursor))
-            self.reading[question].add_done_callback(lambda _: self.reading.pop(question))
-        return await asyncio.shield(self.reading[question])
+    async def once(self, question: Hashable, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The answer, together with all who ask the same and have heard of the same news."""
+        key = question, self.heard
+        if key not in self.asked:
+            self.asked[key] = asyncio.create_task(ask())
+            self.asked[key].add_done_callback(lambda _: self.asked.pop(key))
+        answer: T = await asyncio.shield(self.asked[key])
+        return answer
 
-    def stop_reading(self) -> list[asyncio.Task[Page]]:
-        """What is read for nobody, and ends soon."""
-        reading = list(self.reading.values())
-        for read in reading:
-            read.cancel()
-        return reading
+    def stop_asking(self) -> list[asyncio.Task[Any]]:
+        """What is asked for nobody, and ends soon."""
+        asked = list(self.asked.values())
+        for task in asked:
+            task.cancel()
+        return asked
 
 
 class Hub:
@@ -122,8 +124,8 @@ class Hub:
         while self._listening is not None and not self._listening.done():
             self._listening.cancel()  # and again: `wait_for` of Python 3.11, which asyncpg uses, may swallow it
             await asyncio.wait([self._listening], timeout=1)
-        if reading := [read for feed in self._feeds.values() for read in feed.stop_reading()]:
-            await asyncio.wait(reading)
+        if asked := [task for feed in self._feeds.values() for task in feed.stop_asking()]:
+            await asyncio.wait(asked)
 
     async def follow(self, person: str, cursor: int | None) -> AsyncGenerator[Row, None]:
         """Every event of this person after the cursor, once and in order, for ever; from now on without a cursor.
@@ -134,10 +136,10 @@ class Hub:
         feed.followers += 1
         try:
             if cursor is None:
-                cursor = await self._log.end(person)
+                cursor = await feed.once("the end", partial(self._log.end, person))
             while True:
                 heard = feed.heard
-                page = await feed.page(cursor, partial(self._read, person))
+                page = await feed.once(cursor, partial(self._read, person, cursor))
                 for row in page.rows:
                     yield row
                     cursor = row["cursor"]
@@ -150,7 +152,7 @@ class Hub:
         finally:
             feed.followers -= 1
             if not feed.followers:
-                feed.stop_reading()
+                feed.stop_asking()
                 del self._feeds[person]
 
     async def _read(self, person: str, cursor: int) -> Page:

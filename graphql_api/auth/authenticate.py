@@ -14,7 +14,7 @@ from graphql_api.auth.sessions import Sessions, cookie_value, unsign
 from graphql_api.auth.tables import Tables
 from graphql_api.auth.tokens import FetchedKeys, Keys, TableKeys, Tokens
 from graphql_api.database import Database
-from graphql_api.errors import Code, RequestError, Unavailable
+from graphql_api.errors import Code, RequestError
 from graphql_api.settings import Settings
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -69,10 +69,9 @@ class Authenticator:
             await asyncio.sleep(self._recheck_after(identity))
             try:
                 identity = await self.identify(headers)
-            except Unavailable:
-                continue  # nobody can tell; and nothing can be read
             except RequestError as error:
-                return error
+                if error.code in (Code.UNAUTHENTICATED, Code.FORBIDDEN):
+                    return error  # anything else only says that nobody can tell right now
 
     @staticmethod
     def _recheck_after(identity: Identity | None) -> float:

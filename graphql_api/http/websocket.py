@@ -15,10 +15,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from graphql_api.auth.authenticate import Headers
 from graphql_api.auth.identity import Identity
 from graphql_api.errors import Code, RateLimited, RequestError
-from graphql_api.http.request import Parameters, Refusal, checked
+from graphql_api.http.request import Refusal, checked
 from graphql_api.http.service import Service, content, errors_of, formatted, in_time
 from graphql_api.operations.documents import NotExecuted
-from graphql_api.operations.engine import was_executed
+from graphql_api.operations.engine import Operation, was_executed
 
 logger = logging.getLogger(__name__)
 
@@ -152,18 +152,20 @@ class _Connection:
             parameters = checked(payload)
             if len(self._running) >= most:
                 raise RateLimited(f"{most} operations run on this socket, which is the most that may. End one.")
+            # here, so that nothing keeps the text for as long as the operation runs
+            operation = self._service.engine.prepare(parameters.query, parameters.operation_name, parameters.variables)
         except Refusal as refusal:
             raise Closed(INVALID, refusal.message) from None
-        except RequestError as error:
-            await self._send({"type": "error", "id": id, "payload": formatted([error])})
+        except (NotExecuted, RequestError) as reason:
+            await self._send({"type": "error", "id": id, "payload": formatted(errors_of(reason))})
         else:
-            self._running[id] = asyncio.create_task(self._run(id, parameters))
+            self._running[id] = asyncio.create_task(self._run(id, operation))
 
-    async def _run(self, id: str, parameters: Parameters) -> None:
+    async def _run(self, id: str, operation: Operation) -> None:
         """One operation, to its `complete` or its `error`."""
         with suppress(WebSocketDisconnect):
             try:
-                await self._answer(id, parameters)
+                await self._answer(id, operation)
             except WebSocketDisconnect:
                 raise
             except Exception as reason:
@@ -173,9 +175,8 @@ class _Connection:
             del self._running[id]  # the client may use the id again as soon as it reads this
             await self._send(last)
 
-    async def _answer(self, id: str, parameters: Parameters) -> None:
+    async def _answer(self, id: str, operation: Operation) -> None:
         identity = await self._service.authenticator.identify(self._headers)
-        operation = self._service.engine.prepare(parameters.query, parameters.operation_name, parameters.variables)
         if operation.type is OperationType.SUBSCRIPTION:
             async with aclosing(self._service.subscribe(operation, identity)) as results:
                 async for result in results:

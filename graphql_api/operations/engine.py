@@ -19,7 +19,6 @@ from graphql import (
     execute,
     located_error,
 )
-from graphql.execution import execute_subscription_event
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from graphql_api.errors import Code, RequestError
@@ -66,11 +65,12 @@ class Engine:
             )
         return Operation(document, definition, name, variables)
 
-    async def execute(self, operation: Operation, context: object) -> ExecutionResult:
+    async def execute(self, operation: Operation, context: object, root: object = None) -> ExecutionResult:
         """The result as graphql-core makes it; errors are as they were raised."""
         result = execute(
             self._schema,
             operation.document.node,
+            root,
             variable_values=dict(operation.variables),
             operation_name=operation.name,
             context_value=context,
@@ -85,33 +85,34 @@ class Engine:
 
         Raises what ends the stream: `NotExecuted` before the first event, later whatever its source raises.
         """
-        executor = StrawberryGraphQLCoreExecutionContext.build(
-            self._schema,
-            operation.document.node,
-            raw_variable_values=dict(operation.variables),
-            operation_name=operation.name,
-            context_value=contexts(),
-        )
-        if isinstance(executor, list):
-            raise NotExecuted(executor)
-        source = await _awaited(create_source_event_stream(executor))
-        if isinstance(source, ExecutionResult):
-            raise NotExecuted(source.errors or [])
         try:
-            async with aclosing(source) as events:
+            async with aclosing(await self._source(operation, contexts())) as events:
                 async for event in events:
-                    of_event = executor.build_per_event_executor(event)
-                    of_event.context_value = contexts()
-                    yield await _awaited(execute_subscription_event(of_event))
+                    yield await self.execute(operation, contexts(), event)
+        except NotExecuted:
+            raise
         except Exception as error:
             [root, *_] = operation.definition.selection_set.selections  # a subscription has one
             path = [(root.alias or root.name).value] if isinstance(root, FieldNode) else None
             raise located_error(error, [root], path) from error
 
-
-async def _awaited(value: Any) -> Any:
-    """graphql-core gives an awaitable only where something had to be waited for."""
-    return await value if isawaitable(value) else value
+    async def _source(self, operation: Operation, context: object) -> AsyncGenerator[Any, None]:
+        """The events, not executed yet. The executor that finds them is not kept: it is large, and they may be rare."""
+        executor = StrawberryGraphQLCoreExecutionContext.build(
+            self._schema,
+            operation.document.node,
+            raw_variable_values=dict(operation.variables),
+            operation_name=operation.name,
+            context_value=context,
+        )
+        if isinstance(executor, list):
+            raise NotExecuted(executor)
+        source: Any = create_source_event_stream(executor)
+        source = await source if isawaitable(source) else source
+        if isinstance(source, ExecutionResult):
+            raise NotExecuted(source.errors or [])
+        events: AsyncGenerator[Any, None] = source
+        return events
 
 
 def was_executed(result: ExecutionResult) -> bool:

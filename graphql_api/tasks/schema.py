@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated
 
+import asyncpg
 import strawberry
 from strawberry import UNSET
 
@@ -41,7 +42,11 @@ class TaskSubscription:
         viewer_id = info.context.viewer_id
         window = Window.of(log.OLDEST_FIRST, None, after, None, None)
         await log.check_kept(info.context.database, viewer_id, window)
-        cursor = window.after[0] if window.after else None
-        async with aclosing(info.context.hub.follow(viewer_id, cursor)) as rows:
-            async for row in rows:
-                yield TaskEvent.of(row, TaskLog.task(row))
+        return _told(info.context.hub.follow(viewer_id, window.after[0] if window.after else None))
+
+
+async def _told(rows: AsyncGenerator[asyncpg.Record, None]) -> AsyncGenerator[TaskEvent, None]:
+    """Apart from the resolver, so that what graphql-core gives to a resolver is not kept until the next event."""
+    async with aclosing(rows):
+        async for row in rows:
+            yield TaskEvent.of(row, TaskLog.task(row))
