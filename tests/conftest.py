@@ -1,6 +1,8 @@
 """One PostgreSQL for the whole run, one database for each test."""
 
 import asyncio
+import gc
+import logging
 import os
 import shutil
 import tempfile
@@ -12,13 +14,16 @@ from uuid import uuid4
 import asyncpg
 import psutil
 import pytest
+from sqlalchemy.sql.elements import ClauseElement
 
-from graphql_api import migrations
+from graphql_api import database, migrations
+from graphql_api.database import compiled
 from graphql_api.dev import better_auth, postgres
 from graphql_api.settings import Settings
 from tests.client import Api, serving, settings
 from tests.issuer import Issuer, Person
 from tests.process import postgres_processes
+from tests.streams import Server, server
 
 SERVER = "TEST_POSTGRES_URL"
 FAST = ("fsync = off", "synchronous_commit = off", "full_page_writes = off")
@@ -122,6 +127,39 @@ async def api(database_url: str, issuer: Issuer) -> AsyncIterator[Api]:
     """A server on the database of this test."""
     async with serving(settings(database_url)) as client:
         yield Api(client, issuer)
+
+
+class Statements(list[str]):
+    """What was sent to the database."""
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> Statements:
+    """Every statement that the server carries out, besides the setting of the user before it."""
+    seen = Statements()
+
+    def counting(statement: ClauseElement) -> tuple[str, list[object]]:
+        sql, parameters = compiled(statement)
+        seen.append(sql)
+        return sql, parameters
+
+    monkeypatch.setattr(database, "compiled", counting)
+    return seen
+
+
+@pytest.fixture
+async def running(database_url: str) -> AsyncIterator[Server]:
+    """A server on a port of its own, on the database of this test."""
+    async with server(settings(database_url)) as running:
+        yield running
+
+
+@pytest.fixture
+def nothing_goes_wrong(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """What a client does wrong, and how it leaves, is no error of the server's."""
+    yield
+    gc.collect()  # a task that failed unseen is logged when it goes
+    assert [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
 
 
 @pytest.fixture

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -25,25 +24,13 @@ from tests.client import CREATE, UPDATE, Api, settings
 from tests.issuer import Issuer, Person
 from tests.streams import FOLLOW, EventStream, Server, asking, event_cursor, event_stream, server, socket, until
 
+pytestmark = pytest.mark.usefixtures("nothing_goes_wrong")
+
 WHO = "{ viewer { email } }"
 STREAM = {"Accept": "text/event-stream"}
 URQL = (
     "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed"
 )
-
-
-@pytest.fixture(autouse=True)
-def nothing_goes_wrong(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """What a client does wrong, and how it leaves, is no error of the server's."""
-    yield
-    gc.collect()  # a task that failed unseen is logged when it goes
-    assert [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
-
-
-@pytest.fixture
-async def running(database_url: str) -> AsyncIterator[Server]:
-    async with server(settings(database_url)) as running:
-        yield running
 
 
 @pytest.fixture

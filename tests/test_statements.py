@@ -3,10 +3,7 @@
 from uuid import uuid4
 
 import pytest
-from sqlalchemy.sql.elements import ClauseElement
 
-from graphql_api import database
-from graphql_api.database import compiled
 from tests.client import (
     CREATE,
     CREATE_MANY,
@@ -19,6 +16,7 @@ from tests.client import (
     UPDATE_MANY,
     Api,
 )
+from tests.conftest import Statements
 from tests.issuer import Person
 
 PAGE = f"""query($first: Int) {{
@@ -33,24 +31,6 @@ PAGE = f"""query($first: Int) {{
     }}
   }}
 }} {TASK_FIELDS}"""
-
-
-class Statements(list[str]):
-    """What was sent to the database."""
-
-
-@pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> Statements:
-    """Every statement that the server carries out, besides the setting of the user before it."""
-    seen = Statements()
-
-    def counting(statement: ClauseElement) -> tuple[str, list[object]]:
-        sql, parameters = compiled(statement)
-        seen.append(sql)
-        return sql, parameters
-
-    monkeypatch.setattr(database, "compiled", counting)
-    return seen
 
 
 async def test_a_page_of_100_costs_what_a_page_of_1_does(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import logging
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -23,24 +21,12 @@ from tests.issuer import ORIGIN, Issuer, Person
 from tests.streams import FOLLOW, Server, Socket, asking, event_cursor, event_stream, server, socket, stranger, until
 from tests.test_outages import Line
 
+pytestmark = pytest.mark.usefixtures("nothing_goes_wrong")
+
 WHO = "{ viewer { email } }"
 NAMES = """subscription { taskChanged { task { title owner { name } assignee { name } } } }"""
 RENAME = 'UPDATE "user" SET name = $1 WHERE id = $2'
 TOO_DEEP = '{"a":' * 300 + "1" + "}" * 300
-
-
-@pytest.fixture(autouse=True)
-def nothing_goes_wrong(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """What a client does wrong, and how it leaves, is no error of the server's."""
-    yield
-    gc.collect()  # a task that failed unseen is logged when it goes
-    assert [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
-
-
-@pytest.fixture
-async def running(database_url: str) -> AsyncIterator[Server]:
-    async with server(settings(database_url)) as running:
-        yield running
 
 
 @pytest.fixture

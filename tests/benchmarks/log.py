@@ -2,18 +2,13 @@
 
 import asyncio
 import statistics
-import tempfile
 import time
 from collections import defaultdict
-from pathlib import Path
 
 import asyncpg
 import psutil
 
-from graphql_api import migrations
-from graphql_api.dev import better_auth, postgres
-from tests.client import settings
-from tests.conftest import execute
+from tests.benchmarks.database import migrated
 
 PEOPLE = 100
 TASKS = 20_000
@@ -38,35 +33,29 @@ STATEMENTS = {
 }
 
 
-async def main() -> None:
-    with (
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        postgres.running(Path(folder) / "data") as url,
-    ):
-        await execute(url, better_auth.TABLES)
-        await migrations.upgrade(settings(url))
-        connection = await asyncpg.connect(url, server_settings={"app.user_id": "user-1"})
-        await connection.execute(FILL)
-        statements = {name: await connection.prepare(sql) for name, sql in STATEMENTS.items()}
-        backend = psutil.Process(connection.get_server_pid())
+async def main(url: str) -> None:
+    connection = await asyncpg.connect(url, server_settings={"app.user_id": "user-1"})
+    await connection.execute(FILL)
+    statements = {name: await connection.prepare(sql) for name, sql in STATEMENTS.items()}
+    backend = psutil.Process(connection.get_server_pid())
 
-        def spent() -> float:
-            times = backend.cpu_times()
-            return times.user + times.system
+    def spent() -> float:
+        times = backend.cpu_times()
+        return times.user + times.system
 
-        cpu, wall = defaultdict[tuple[str, str], list[float]](list), defaultdict[tuple[str, str], list[float]](list)
-        for turn in range(ROUNDS + 1):
-            for switch in ("DISABLE", "ENABLE") if turn % 2 else ("ENABLE", "DISABLE"):
-                await connection.execute(SWITCH.format(switch))
-                await connection.execute("VACUUM ANALYZE tasks")
-                for name, statement in statements.items():
-                    began, start = spent(), time.perf_counter()
-                    for n in range(WRITES):
-                        assert await statement.fetch(f"{turn} {n}", f"user-{n % PEOPLE}")
-                    if turn > 0:  # the first warms up
-                        cpu[name, switch].append((spent() - began) / WRITES * 1e6)
-                        wall[name, switch].append((time.perf_counter() - start) / WRITES * 1e6)
-        await connection.close()
+    cpu, wall = defaultdict[tuple[str, str], list[float]](list), defaultdict[tuple[str, str], list[float]](list)
+    for turn in range(ROUNDS + 1):
+        for switch in ("DISABLE", "ENABLE") if turn % 2 else ("ENABLE", "DISABLE"):
+            await connection.execute(SWITCH.format(switch))
+            await connection.execute("VACUUM ANALYZE tasks")
+            for name, statement in statements.items():
+                began, start = spent(), time.perf_counter()
+                for n in range(WRITES):
+                    assert await statement.fetch(f"{turn} {n}", f"user-{n % PEOPLE}")
+                if turn > 0:  # the first warms up
+                    cpu[name, switch].append((spent() - began) / WRITES * 1e6)
+                    wall[name, switch].append((time.perf_counter() - start) / WRITES * 1e6)
+    await connection.close()
     print(
         f"microseconds for a write of one task: CPU of its backend (mean), from request to answer (median of {ROUNDS})"
     )
@@ -81,4 +70,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with migrated() as database_url:
+        asyncio.run(main(database_url))

@@ -2,16 +2,12 @@
 
 import asyncio
 import statistics
-import tempfile
 import time
-from pathlib import Path
 
 import asyncpg
 
-from graphql_api import migrations
-from graphql_api.dev import better_auth, postgres
+from tests.benchmarks.database import migrated
 from tests.client import Api, serving, settings
-from tests.conftest import execute
 from tests.issuer import Issuer
 
 TASKS = 100_000
@@ -32,29 +28,24 @@ QUERIES = {
 }
 
 
-async def main() -> None:
-    with (
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        postgres.running(Path(folder) / "data") as url,
-    ):
-        await execute(url, better_auth.TABLES)
-        await migrations.upgrade(settings(url))
-        connection = await asyncpg.connect(url)
-        async with serving(settings(url)) as client:
-            api = Api(client, Issuer(connection))
-            person = await api.sign_up("Ada")
-            await connection.execute(FILL, person.id, TASKS)
-            await connection.execute("VACUUM ANALYZE tasks")
-            print(f"{TASKS:,} tasks of one user, median of {ROUNDS}, milliseconds from request to answer")
-            for name, selection in QUERIES.items():
-                times = []
-                for _ in range(ROUNDS + 1):
-                    start = time.perf_counter()
-                    await api.data(person, f"{{ viewer {{ {selection} }} }}")
-                    times.append((time.perf_counter() - start) * 1000)
-                print(f"{statistics.median(times[1:]):8.1f}  {name}")
-        await connection.close()
+async def main(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    async with serving(settings(url)) as client:
+        api = Api(client, Issuer(connection))
+        person = await api.sign_up("Ada")
+        await connection.execute(FILL, person.id, TASKS)
+        await connection.execute("VACUUM ANALYZE tasks")
+        print(f"{TASKS:,} tasks of one user, median of {ROUNDS}, milliseconds from request to answer")
+        for name, selection in QUERIES.items():
+            times = []
+            for _ in range(ROUNDS + 1):
+                start = time.perf_counter()
+                await api.data(person, f"{{ viewer {{ {selection} }} }}")
+                times.append((time.perf_counter() - start) * 1000)
+            print(f"{statistics.median(times[1:]):8.1f}  {name}")
+    await connection.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with migrated() as database_url:
+        asyncio.run(main(database_url))

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import resource
 import statistics
-import tempfile
 import time
 from pathlib import Path
 
@@ -15,10 +14,7 @@ import orjson
 import psutil
 from websockets.asyncio.client import ClientConnection, connect
 
-from graphql_api import migrations
-from graphql_api.dev import better_auth, postgres
-from tests.client import settings
-from tests.conftest import execute
+from tests.benchmarks.database import migrated
 from tests.issuer import Issuer
 from tests.process import running
 
@@ -182,27 +178,22 @@ async def measure(name: str, url: str, per_socket: int | None) -> None:
     await connection.close()
 
 
-async def main() -> None:
+async def main(url: str) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and most < 2 * SUBSCRIPTIONS + 500:
         raise SystemExit(f"ulimit -n is {most}; {2 * SUBSCRIPTIONS + 500} are needed")
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the server inherits it
-    with (
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        postgres.running(Path(folder) / "data") as url,
-    ):
-        await execute(url, better_auth.TABLES)
-        await migrations.upgrade(settings(url))
-        print(f"{SUBSCRIPTIONS} subscriptions of one person, after {WARM_UP} to warm up")
-        print("each: growth of the server's PSS for each subscription, when all have had an event")
-        print(f"CPU: of the server in {IDLE_SECONDS} s without events, in percent of one core")
-        print(f"first, all: from INSERT until the first and the last has it, median of {EVENTS}")
-        print("SELECTs: on the log for each event, by the scans of its partition")
-        print(f"{'':32}{'each':>11}{'CPU':>10}{'first':>12}{'all':>11}{'SELECTs':>8}")
-        await measure(f"{SUBSCRIPTIONS // 100} sockets with 100 each", url, 100)
-        await measure(f"{SUBSCRIPTIONS} sockets with one each", url, 1)
-        await measure(f"{SUBSCRIPTIONS} event streams", url, None)
+    print(f"{SUBSCRIPTIONS} subscriptions of one person, after {WARM_UP} to warm up")
+    print("each: growth of the server's PSS for each subscription, when all have had an event")
+    print(f"CPU: of the server in {IDLE_SECONDS} s without events, in percent of one core")
+    print(f"first, all: from INSERT until the first and the last has it, median of {EVENTS}")
+    print("SELECTs: on the log for each event, by the scans of its partition")
+    print(f"{'':32}{'each':>11}{'CPU':>10}{'first':>12}{'all':>11}{'SELECTs':>8}")
+    await measure(f"{SUBSCRIPTIONS // 100} sockets with 100 each", url, 100)
+    await measure(f"{SUBSCRIPTIONS} sockets with one each", url, 1)
+    await measure(f"{SUBSCRIPTIONS} event streams", url, None)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with migrated() as database_url:
+        asyncio.run(main(database_url))
