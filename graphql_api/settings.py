@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     database_url_direct: str | None = Field(
         default=None,
         repr=False,
-        description="The same database without the pooler in between; migrations run on it.",
+        description="The same database without the pooler in between; migrations run on it, and LISTEN.",
     )
     database_pooler: Literal["none", "transaction"] | None = Field(
         default=None,
