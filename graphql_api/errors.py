@@ -33,6 +33,10 @@ class Code(StrEnum):
     INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
 
 
+PASSING = frozenset({Code.TIMEOUT, Code.SERVICE_UNAVAILABLE})
+"""The database's troubles: the same may go well in a moment."""
+
+
 class RequestError(GraphQLError):
     """A request, or one field of it, that cannot be answered; the client is told why."""
 

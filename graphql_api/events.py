@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 import asyncpg
 
 from graphql_api.database import LOST
-from graphql_api.errors import RequestError
+from graphql_api.errors import PASSING, RequestError
 from graphql_api.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -48,6 +48,9 @@ class Log(Protocol):
 
     async def after(self, person: str, cursor: int, limit: int) -> Sequence[Row]:
         """The first events after the cursor, the oldest first; each has its `cursor`."""
+
+    async def check_kept(self, person: str, cursor: int) -> None:
+        """Raises `RequestError` when events may be missing between the cursor and what `after` gave before."""
 
     async def end(self, person: str) -> int:
         """The cursor of the last event."""
@@ -136,10 +139,13 @@ class Hub:
         feed.followers += 1
         try:
             if cursor is None:
-                cursor = await feed.once("the end", partial(self._log.end, person))
+                cursor, is_behind = await feed.once("the end", partial(self._log.end, person)), False
+            else:
+                is_behind = True
             while True:
                 heard = feed.heard
-                page = await feed.once(cursor, partial(self._read, person, cursor))
+                page = await feed.once((cursor, is_behind), partial(self._read, person, cursor, is_behind))
+                is_behind = not page.is_last
                 for row in page.rows:
                     yield row
                     cursor = row["cursor"]
@@ -155,12 +161,17 @@ class Hub:
                 feed.stop_asking()
                 del self._feeds[person]
 
-    async def _read(self, person: str, cursor: int) -> Page:
+    async def _read(self, person: str, cursor: int, is_behind: bool) -> Page:
+        """The next page. Who is behind may have waited so long that what follows is not kept any more."""
         while True:
             try:
                 rows = await self._log.after(person, cursor, PAGE_SIZE)
+                if is_behind:
+                    await self._log.check_kept(person, cursor)
                 return Page(rows, monotonic())  # not before: what takes long to read would be stale for ever
-            except RequestError:  # away, or too slow
+            except RequestError as error:
+                if error.code not in PASSING:
+                    raise
                 await asyncio.sleep(RETRY_SECONDS)
 
     # ---------------------------------------------------------------- listening

@@ -557,7 +557,7 @@ async def test_what_runs_with_the_rights_of_the_owner_has_a_search_path_of_its_o
         SELECT proname, proconfig FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace ORDER BY 1
     """)
     assert [tuple(row) for row in configured] == [
-        (name, ["search_path=pg_catalog, pg_temp"])
+        (name, ["search_path=pg_catalog, pg_temp", "TimeZone=UTC"])
         for name in ("task_events_restore", "task_events_write", "task_events_write_truncated")
     ]
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from graphql_api import events
 from graphql_api.database import Database
-from graphql_api.errors import Unavailable
+from graphql_api.errors import Code, RequestError, Unavailable
 from graphql_api.events import Hub
 from graphql_api.settings import Settings
 from graphql_api.tasks.log import TaskLog
@@ -230,8 +230,20 @@ async def test_one_who_goes_while_many_read_takes_nobody_along(
             await leaving.end()
     await followers[2].saw(1)
     assert followers[2].seen == await cursors(owner)
-    assert len(statements) == 1
+    assert len(statements) == 2  # the page, and that nothing before it was dropped
     await followers[2].end()
+
+
+async def test_who_is_so_slow_that_what_follows_is_dropped_is_told(hub: Hub, owner: asyncpg.Connection) -> None:
+    await owner.execute("INSERT INTO tasks (user_id, title) SELECT 'ada', n FROM generate_series(1, 150) n")
+    async with aclosing(hub.follow("ada", 0)) as rows:
+        await anext(rows)
+        await owner.execute("DELETE FROM task_events; UPDATE task_events_horizon SET cursor = 1000")
+        for _ in range(events.PAGE_SIZE - 1):
+            await anext(rows)
+        with pytest.raises(RequestError, match="taskEventCursor") as ended:
+            await anext(rows)
+    assert ended.value.code == Code.CURSOR_EXPIRED
 
 
 async def test_what_nobody_waits_for_is_read_no_further(hub: Hub, owner: asyncpg.Connection) -> None:

@@ -5,6 +5,7 @@ They need Node and `npm install --no-package-lock` in `tests/node`; where that w
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -68,6 +69,12 @@ CLIENTS = ("apollo.mjs", "urql.mjs", "graphql-ws.mjs", "graphql-sse.mjs", "apoll
 @pytest.mark.parametrize("script", CLIENTS)
 async def test_a_client_works_as_it_is(server: Server, issuer: Issuer, script: str) -> None:
     assert await run(script, server, issuer) == "ok\n"
+
+
+async def test_the_function_of_the_readme_follows_through_the_end_of_its_token(server: Server, issuer: Issuer) -> None:
+    ada = await issuer.sign_up("Ada")
+    soon = await issuer.token(ada, exp=int(time.time()) + 2)
+    assert await run("readme.mjs", server, issuer, SHORT_TOKEN=soon, TOKEN=await issuer.token(ada)) == "ok\n"
 
 
 async def test_relay_compiles_the_schema_and_pages(server: Server, issuer: Issuer, tmp_path: Path) -> None:

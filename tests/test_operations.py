@@ -1,13 +1,25 @@
 """What may be executed, and at what price: documents, cost, rules."""
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
-from graphql import FieldNode, FragmentDefinitionNode, OperationDefinitionNode, get_introspection_query, parse
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLField,
+    GraphQLInt,
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    get_introspection_query,
+    parse,
+)
 
 from graphql_api import schema
-from graphql_api.errors import Code, RequestError
+from graphql_api.errors import Code, RequestError, Unavailable
 from graphql_api.operations import cost, documents, rules
+from graphql_api.operations import engine as engine_module
 from graphql_api.operations.documents import Documents, NotExecuted
 from graphql_api.operations.engine import Engine
 from graphql_api.relay.connections import PAGE_DEFAULT
@@ -367,3 +379,56 @@ def test_the_documents_of_the_tests_pass() -> None:
     definitions = parse(CREATE).definitions
     assert any(isinstance(node, FragmentDefinitionNode) for node in definitions)
     engine().prepare(CREATE, "Create", {"input": {"title": "Any"}})
+
+
+# ---------------------------------------------------------------- subscriptions
+
+
+async def numbers() -> AsyncGenerator[int, None]:
+    yield 1
+    yield 2
+
+
+ADDING = GraphQLSchema(
+    query=GraphQLObjectType("Query", {"answer": GraphQLField(GraphQLInt)}),
+    subscription=GraphQLObjectType(
+        "Subscription",
+        {
+            "number": GraphQLField(
+                GraphQLObjectType(
+                    "Number", {"next": GraphQLField(GraphQLInt, resolve=lambda number, info: info.context(number))}
+                ),
+                subscribe=lambda *_: numbers(),
+                resolve=lambda number, _: number,
+            )
+        },
+    ),
+)
+
+
+async def test_an_event_that_meets_the_database_away_is_executed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "RETRY_SECONDS", 0)
+    asked: list[int] = []
+
+    def add_one(number: int) -> int:
+        asked.append(number)
+        if len(asked) == 2:
+            raise Unavailable
+        return number + 1
+
+    adding = Engine(ADDING, introspection=True, max_tokens=5_000, max_cost=20_000)
+    operation = adding.prepare("subscription { number { next } }", None, {})
+    results = [result async for result in adding.subscribe(operation, lambda: add_one)]
+    assert [(result.data, result.errors) for result in results] == [
+        ({"number": {"next": 2}}, None),
+        ({"number": {"next": 3}}, None),
+    ]
+    assert asked == [1, 2, 2]
+
+
+def test_a_subscription_keeps_neither_a_long_text_nor_variables_that_it_does_not_declare() -> None:
+    query = "subscription ($after: String) { taskChanged(after: $after) { kind } }"
+    operation = engine().prepare(query, None, {"after": "x", "more": "y" * 100_000})
+    assert operation.variables == {"after": "x"}
+    with pytest.raises(RequestError, match=r"has 20\d{3} characters; .* may have 20000"):
+        engine().prepare(f"{query} # {'x' * 20_000}", None, {})

@@ -1,18 +1,9 @@
 """The log of events: every change to a task, for each person who may see it.
 
-Revision 0002, after 0001. The rules of the log, all of them kept here, by the database, for every writer:
-
-1. Each change that is committed leaves one event for each person who sees the task before or after it: the owner, the
-   assignee, the former assignee. A transaction or savepoint that is rolled back leaves none.
-2. An event shows its person what they may see: `before` if they saw the task before, `after` if they see it after. Seen
-   on both sides it is what differs, seen on one side the whole task.
-3. For one person, cursors grow in the order of commits. Whoever has read up to a cursor has read all before it.
-   For that, events are written at commit, under a lock for each person, which is held until the commit is visible:
-   nobody can draw a later cursor and be visible sooner. A transaction takes all its locks at once and in one order, so
-   that two of them never wait for each other. Long transactions hold nobody up: the locks last as long as the commit.
-4. The log is written by these triggers and by nothing else: the server's role may only read its own user's events.
-5. `NOTIFY task_events, '<cursor> <person>'` tells that the person has events after, or at, this cursor; once for each
-   person and transaction, and never what happened.
+Revision 0002, after 0001. What the log promises stands in `graphql_api/tasks/log.py`; this is how the database keeps
+it, for every writer. Three settings of a transaction carry it, so that savepoints take back what is rolled back:
+`task_events.locks` are the locks that will be needed, `task_events.since` is a number drawn under them, before all
+events of the transaction, and `task_events.restored` are the tasks that come back from the log.
 """
 
 import sqlalchemy as sa
@@ -48,7 +39,7 @@ GATHER = """
 WRITE = """
     -- An assignment evaluates a function at once, where PERFORM would start a query for it: hence `done`.
     CREATE FUNCTION task_events_write() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
     DECLARE
         gathered text := coalesce(current_setting('task_events.locks', true), '');
         locks text[];
@@ -117,7 +108,7 @@ WRITE = """
 TRUNCATED = """
     -- TRUNCATE has waited for all writers and lets none begin, so that it needs no other lock.
     CREATE FUNCTION task_events_write_truncated() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
     DECLARE
         since bigint := nextval('{schema}.task_events_cursor');
     BEGIN
@@ -137,7 +128,7 @@ RESTORE = """
     -- The task as its owner deleted it, but for the assignee, who may be gone; no row when there is nothing to restore.
     -- With the rights of the owner of the tables, because nobody else may set versions and times.
     CREATE FUNCTION task_events_restore(viewer text, task uuid, assignee text) RETURNS SETOF {schema}.tasks
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
     DECLARE
         last {schema}.task_events;
     BEGIN

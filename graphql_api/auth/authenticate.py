@@ -44,8 +44,10 @@ class Authenticator:
         self._tokens = _tokens(settings, database, tables, client)
         self._known: dict[bytes, tuple[Identity, float]] = {}
 
-    async def identify(self, headers: Headers) -> Identity | None:
+    async def identify(self, headers: Headers, *, anew: bool = False) -> Identity | None:
         """Who sends these raw headers; None when they carry no credential. At most one SELECT.
+
+        `anew`: look a session up again, whatever is remembered of it.
 
         A bearer token decides alone; only without one does the cookie count. Raises `BadCredential` when the one that
         decides is bad, and FORBIDDEN when a page of a foreign origin asks with the cookie.
@@ -56,19 +58,21 @@ class Authenticator:
         if len(bearers) > 1:
             raise BadCredential("The request has more than one bearer token.")
         if bearers:
-            return await self._verified(bearers[0], is_bearer=True)
+            return await self._verified(bearers[0], is_bearer=True, anew=anew)
         cookie = cookie_value(sent[b"cookie"], self._cookie_name)
         if cookie is None:
             return None
         self.refuse_foreign_pages(headers)
-        return await self._verified(cookie, is_bearer=False)
+        return await self._verified(cookie, is_bearer=False, anew=anew)
 
     async def until_worthless(self, headers: Headers, identity: Identity | None) -> RequestError:
         """Wait until the credential in these headers has expired or was revoked; why it does not count any more."""
         while True:
             await asyncio.sleep(self._recheck_after(identity))
             try:
-                identity = await self.identify(headers)
+                identity = await self.identify(headers, anew=True)
+                if identity is not None and identity.expires_at <= time.time():  # new requests have a few seconds more
+                    return BadCredential("The token has expired; fetch a new one from Better Auth.")
             except RequestError as error:
                 if error.code in (Code.UNAUTHENTICATED, Code.FORBIDDEN):
                     return error  # anything else only says that nobody can tell right now
@@ -92,12 +96,13 @@ class Authenticator:
                     Code.FORBIDDEN, f"Pages of {origin[:100]} may not use the session cookie; see TRUSTED_ORIGINS."
                 )
 
-    async def _verified(self, credential: str, *, is_bearer: bool) -> Identity:
+    async def _verified(self, credential: str, *, is_bearer: bool, anew: bool) -> Identity:
         digest = sha256(f"{is_bearer:d}{credential}".encode()).digest()
         known = self._known.get(digest)
-        if known is not None and known[1] > time.time():
+        is_token = is_bearer and credential.count(".") == 2
+        if known is not None and known[1] > time.time() and (is_token or not anew):
             return known[0]
-        if is_bearer and credential.count(".") == 2:
+        if is_token:
             identity, trusted_until = await self._from_token(credential)
         else:
             identity, trusted_until = await self._from_session(credential, is_bearer=is_bearer)

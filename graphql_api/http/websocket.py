@@ -40,6 +40,9 @@ class Closed(Exception):
 REASON_BYTES = 123
 """A frame that closes has no room for more."""
 
+ID_MAX = 255
+"""Characters; every message about the operation repeats them."""
+
 INVALID, UNAUTHORIZED, FORBIDDEN, UNACCEPTABLE = 4400, 4401, 4403, 4406
 INIT_TIMEOUT, TAKEN, INIT_TWICE, TRY_LATER = 4408, 4409, 4429, 1013
 
@@ -134,7 +137,7 @@ class _Connection:
                     raise Closed(INVALID, "The payload of ping is nested too deep") from None
             case "pong":
                 pass
-            case "subscribe" if isinstance(id, str) and id and isinstance(payload, dict):
+            case "subscribe" if isinstance(id, str) and 0 < len(id) <= ID_MAX and isinstance(payload, dict):
                 await self._start(id, payload)
             case "complete" if isinstance(id, str):
                 if task := self._running.pop(id, None):
@@ -152,7 +155,7 @@ class _Connection:
             parameters = checked(payload)
             if len(self._running) >= most:
                 raise RateLimited(f"{most} operations run on this socket, which is the most that may. End one.")
-            # here, so that nothing keeps the text for as long as the operation runs
+            # here, so that the message is not kept for as long as the operation runs
             operation = self._service.engine.prepare(parameters.query, parameters.operation_name, parameters.variables)
         except Refusal as refusal:
             raise Closed(INVALID, refusal.message) from None

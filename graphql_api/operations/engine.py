@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -21,9 +22,12 @@ from graphql import (
 )
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from graphql_api.errors import Code, RequestError
+from graphql_api.errors import PASSING, Code, RequestError
 from graphql_api.operations import rules
-from graphql_api.operations.documents import Document, Documents, NotExecuted
+from graphql_api.operations.documents import REMEMBERED_LENGTH, Document, Documents, NotExecuted
+
+RETRY_SECONDS = 1
+"""Until an event is executed again that met the database away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +61,21 @@ class Engine:
         rules.check_variables(variables, self._max_values)
         document = self._documents.get(text)
         definition = document.operation(name)
+        if definition.operation is OperationType.SUBSCRIPTION and len(text) > REMEMBERED_LENGTH:
+            raise RequestError(
+                Code.GRAPHQL_VALIDATION_FAILED,
+                f"The document has {len(text)} characters; one with a subscription, which is kept as long as it runs, "
+                f"may have {REMEMBERED_LENGTH}.",
+            )
         price = document.price(definition, variables)
         if price > self._max_cost:
             raise RequestError(
                 Code.COST_LIMIT_EXCEEDED,
                 f"The operation could read {price} objects; at most {self._max_cost} are allowed. Ask for less.",
             )
-        return Operation(document, definition, name, variables)
+        declared = {variable.variable.name.value for variable in definition.variable_definitions or ()}
+        given = {name: value for name, value in variables.items() if name in declared}
+        return Operation(document, definition, name, given)
 
     async def execute(self, operation: Operation, context: object, root: object = None) -> ExecutionResult:
         """The result as graphql-core makes it; errors are as they were raised."""
@@ -88,13 +100,22 @@ class Engine:
         try:
             async with aclosing(await self._source(operation, contexts())) as events:
                 async for event in events:
-                    yield await self.execute(operation, contexts(), event)
+                    yield await self._executed(operation, contexts, event)
+                    del event  # the next may be days away
         except NotExecuted:
             raise
         except Exception as error:
             [root, *_] = operation.definition.selection_set.selections  # a subscription has one
             path = [(root.alias or root.name).value] if isinstance(root, FieldNode) else None
             raise located_error(error, [root], path) from error
+
+    async def _executed(self, operation: Operation, contexts: Callable[[], object], event: object) -> ExecutionResult:
+        """The result for an event. With the database away half of it would be null, and nobody would ask again."""
+        while True:
+            result = await self.execute(operation, contexts(), event)
+            if not any((error.extensions or {}).get("code") in PASSING for error in result.errors or ()):
+                return result
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _source(self, operation: Operation, context: object) -> AsyncGenerator[Any, None]:
         """The events, not executed yet. The executor that finds them is not kept: it is large, and they may be rare."""

@@ -1,6 +1,24 @@
-"""Every SELECT on the log of events. Each begins at `seen_by`: no event without its viewer.
+"""The log of events: what it promises, and every SELECT on it. Each begins at `seen_by`: no event without its viewer.
 
-What the log promises, and how the database keeps it, stands in `alembic/versions/0002_task_events.py`.
+The rules of the log. Triggers keep them, for every writer: see `alembic/versions/0002_task_events.py`.
+
+1. Each change that is committed leaves one event for each person who sees the task before or after it: the owner, the
+   assignee, the former assignee. TRUNCATE deletes every task. What is rolled back, in part or whole, leaves none.
+2. An event shows its person what they may see: `before` if they saw the task before, `after` if they see it after. Seen
+   on both sides it is what differs, seen on one side the whole task.
+3. For one person, cursors grow in the order of commits. Whoever has read up to a cursor has read all before it.
+   For that, events are written at commit, under a lock for each person, which is held until the commit is visible:
+   nobody can draw a later cursor and be visible sooner. A transaction takes all its locks at once and in one order, so
+   that two of them never wait for each other; one that takes long holds nobody up, for the locks last as long as the
+   commit. After SET CONSTRAINTS … IMMEDIATE neither is so: then events are written with each statement.
+4. The log is written by these triggers and by nothing else: the server's role may only read its own user's events.
+5. `NOTIFY task_events, '<cursor> <person>'` tells that the person has events after this cursor; once for each person
+   and transaction, and never what happened. Nobody may depend on it: it is a reason to look. (A transaction that
+   notifies cannot be prepared for two-phase commit.)
+6. The actor is who `app.user_id` says when the transaction commits; null outside of the API.
+7. A task is restored by `task_events_restore` alone: with its id, version and times, for the owner who saw it deleted.
+8. Events are kept for EVENT_RETENTION_DAYS, by whole months. `maintain` notes in `task_events_horizon` the last cursor
+   that was dropped; what is asked for after an earlier one is answered with CURSOR_EXPIRED.
 """
 
 from collections.abc import Sequence
@@ -46,22 +64,22 @@ async def page(database: Database, viewer_id: str, window: Window) -> list[async
     Raises CURSOR_EXPIRED.
     """
     rows = await database.read(window.cut(seen_by(viewer_id)), user_id=viewer_id)
-    await check_kept(database, viewer_id, window)
+    if window.after is not None:
+        await check_kept(database, viewer_id, window.after[0])
     return rows
 
 
-async def check_kept(database: Database, viewer_id: str, window: Window) -> None:
-    """Raises CURSOR_EXPIRED when events may have followed the window's cursor that are not kept any more. One SELECT.
+async def check_kept(database: Database, viewer_id: str, cursor: int) -> None:
+    """Raises CURSOR_EXPIRED when events may have followed the cursor that are not kept any more. One SELECT.
 
-    To be asked after the page is read: meanwhile more may be dropped.
+    To be asked after what follows is read: meanwhile more may be dropped.
     """
-    if window.after is None:
-        return
     [row] = await database.read(sa.select(horizon.c.cursor), user_id=viewer_id)
-    if window.after[0] < row["cursor"]:
+    if cursor < row["cursor"]:
         raise RequestError(
             Code.CURSOR_EXPIRED,
-            "What happened after this cursor is not kept any more. Read the tasks again, and go on without a cursor.",
+            "Not all that happened after this cursor is kept any more. Ask for `viewer.taskEventCursor`, read the "
+            "tasks again, and go on after that cursor.",
         )
 
 
@@ -109,6 +127,10 @@ class TaskLog:
         joined = following.outerjoin(task, task.c.id == following.c.task_id)
         statement = sa.select(*following.c, *columns).select_from(joined).order_by(following.c.cursor)
         return await self.database.read(statement, user_id=person)
+
+    async def check_kept(self, person: str, cursor: int) -> None:
+        """Raises CURSOR_EXPIRED. One SELECT."""
+        await check_kept(self.database, person, cursor)
 
     @staticmethod
     def task(row: asyncpg.Record) -> dict[str, Any] | None:

