@@ -75,7 +75,8 @@ WRITE = """
         FOREACH person IN ARRAY ARRAY[NEW.user_id, OLD.user_id, NEW.assigned_to, OLD.assigned_to] LOOP
             CONTINUE WHEN person IS NULL OR person = ANY (people);
             people := people || person;
-            done := pg_advisory_xact_lock({lock_space}, hashtext(person) & 255); -- whatever was gathered: rule 3 of the log
+            -- rule 3 of the log, whatever was gathered
+            done := pg_advisory_xact_lock({lock_space}, hashtext(person) & 255);
             INSERT INTO {schema}.task_events (user_id, cursor, task_id, kind, before, after, actor_id, created_at)
             VALUES (
                 person,
