@@ -1,0 +1,176 @@
+"""Completing values: what GraphQL's section "Value Completion" says for each kind of type, decided ahead."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from graphql import (
+    GraphQLAbstractType,
+    GraphQLError,
+    GraphQLLeafType,
+    GraphQLList,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    default_type_resolver,
+    is_abstract_type,
+    is_leaf_type,
+    is_list_type,
+    is_non_null_type,
+)
+from graphql.execution.executor import collect_iterator_awaitables, invalid_return_type_error
+from graphql.pyutils import Undefined, is_async_iterable, is_awaitable, is_iterable
+
+from graphql_api.execution.plans import Completion, Field, Place, Selection, Write
+from graphql_api.execution.resolvers import checks_its_class
+from graphql_api.execution.run import Run, Steps, to_path
+from graphql_api.execution.values import PLAIN, Coroutine, coerced, leaf
+
+P = TypeVar("P", bound=Place)
+
+
+def completing(place: P, field: Field, write: Write) -> P:
+    """The place, which now knows how to complete values of its type."""
+    type_ = place.type
+    nullable = type_.of_type if is_non_null_type(type_) else type_
+    if isinstance(nullable, GraphQLObjectType):
+        selection = Selection(nullable, field.details, write)
+        place.selection = None if _asks(nullable) else selection
+        place.inner = _object(nullable, field, selection)
+    else:
+        place.inner = _of(nullable, field, write)
+    place.complete = (_nullable if place.is_nullable else _non_null)(field, place.inner)
+    return place
+
+
+def _nullable(_field: Field, inner: Completion) -> Completion:
+    def complete(run: Run, value: Any, path: Steps) -> Any:
+        if isinstance(value, Exception):
+            raise value
+        return None if value is None or value is Undefined else inner(run, value, path)
+
+    return complete
+
+
+def _non_null(field: Field, inner: Completion) -> Completion:
+    def complete(run: Run, value: Any, path: Steps) -> Any:
+        if isinstance(value, Exception):
+            raise value
+        if value is None or value is Undefined:
+            raise TypeError(f"Cannot return null for non-nullable field {field.parent}.{field.name}.")
+        return inner(run, value, path)
+
+    return complete
+
+
+def _of(type_: GraphQLOutputType, field: Field, write: Write) -> Completion:
+    if is_list_type(type_):
+        return _list(type_, field, write)
+    if is_leaf_type(type_):
+        return _leaf(type_)
+    assert is_abstract_type(type_)
+    return _abstract(type_, field, write)
+
+
+def _asks(type_: GraphQLObjectType) -> bool:
+    """True for a type that has to be asked whether an object is of it."""
+    return type_.is_type_of is not None and not checks_its_class(type_)
+
+
+def _leaf(type_: GraphQLLeafType) -> Completion:
+    coerce = leaf(type_).coerce
+
+    def complete(_run: Run, value: Any, _path: Steps) -> Any:
+        answer = coerce(value)
+        return answer if type(answer) in PLAIN else coerced(type_.name, value, answer)
+
+    return complete
+
+
+def _list(type_: GraphQLList[Any], field: Field, write: Write) -> Completion:
+    item = completing(Place(type_.of_type, field.nodes), field, write)
+
+    def complete(run: Run, value: Any, path: Steps) -> Any:
+        if type(value) is not list:
+            if is_async_iterable(value):
+                return _async_list(type_.of_type, field, run, value, path)
+            if not is_iterable(value):
+                raise GraphQLError(f"Expected Iterable, but did not find one for field '{field.parent}.{field.name}'.")
+        inner = item.selection.function if item.selection else item.inner
+        answers: list[Any] = []
+        is_waiting = False
+        iterator = iter(value)
+        try:
+            for index, one in enumerate(iterator):
+                try:
+                    if type(one) in PLAIN:
+                        answer = inner(run, one, (path, index, None))
+                        if type(answer) is Coroutine:
+                            answer = item.guarded(run, answer, (path, index, None))
+                            is_waiting = True
+                    else:
+                        answer = item.finish(run, one, (path, index, None))
+                        is_waiting = is_waiting or type(answer) is Coroutine
+                except Exception as error:
+                    answer = item.fail(run, error, (path, index, None))
+                answers.append(answer)
+        except Exception:
+            run.leave(answers)
+            run.core.track_async_work(collect_iterator_awaitables(iterator, is_awaitable))
+            raise
+        return run.together(answers) if is_waiting else answers
+
+    return complete
+
+
+def _async_list(item_type: GraphQLOutputType, field: Field, run: Run, value: Any, path: Steps) -> Any:
+    """Left to graphql-core, with all that is asked of the items."""
+    return run.core.complete_async_iterator_value(
+        item_type, field.details, field.info(run, path), to_path(path), aiter(value), None
+    )
+
+
+def _object(type_: GraphQLObjectType, field: Field, selection: Selection) -> Completion:
+    is_type_of = type_.is_type_of
+
+    def complete(run: Run, value: Any, path: Steps) -> Any:
+        return selection.function(run, value, path)
+
+    def complete_if_it_is(run: Run, value: Any, path: Steps) -> Any:
+        assert is_type_of is not None
+        verdict = is_type_of(value, field.info(run, path))
+        if is_awaitable(verdict):
+            return complete_later(run, value, path, verdict)
+        if not verdict:
+            raise invalid_return_type_error(type_, value, field.details)
+        return selection.function(run, value, path)
+
+    async def complete_later(run: Run, value: Any, path: Steps, verdict: Any) -> Any:
+        if not await verdict:
+            raise invalid_return_type_error(type_, value, field.details)
+        answer = selection.function(run, value, path)
+        return await answer if type(answer) is Coroutine else answer
+
+    return complete_if_it_is if _asks(type_) else complete
+
+
+def _abstract(type_: GraphQLAbstractType, field: Field, write: Write) -> Completion:
+    resolve_type = type_.resolve_type or default_type_resolver
+    known: dict[str, Completion] = {}
+
+    def complete(run: Run, value: Any, path: Steps) -> Any:
+        name = resolve_type(value, field.info(run, path), type_)
+        if is_awaitable(name):
+            return complete_later(run, value, path, name)
+        return as_type(name, run, value, path)
+
+    async def complete_later(run: Run, value: Any, path: Steps, name: Any) -> Any:
+        answer = as_type(await name, run, value, path)
+        return await answer if type(answer) is Coroutine else answer
+
+    def as_type(name: Any, run: Run, value: Any, path: Steps) -> Any:
+        if type(name) is not str or name not in known:
+            runtime = run.core.ensure_valid_runtime_type(name, type_, field.details, field.info(run, path), value)
+            known[name] = _object(runtime, field, Selection(runtime, field.details, write))
+        return known[name](run, value, path)
+
+    return complete

@@ -1,0 +1,150 @@
+"""What a plan is: an operation in which all is decided that does not depend on data.
+
+A plan is a tree. A `Selection` is what is asked of an object of one type: a Python function, written by `compiler` when
+the first such object comes, with a line or two for each field. A `Field` is a `Place` of an answer with a resolver. A
+`Place` is where a value may stand, a field or an item of a list: it knows how to complete a value, and where an error
+goes.
+
+Completing gives the value for the answer, or a coroutine that will give it, and raises what went wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from graphql import (
+    FieldNode,
+    GraphQLField,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLResolveInfo,
+    get_nullable_type,
+    is_non_null_type,
+    located_error,
+)
+from graphql.execution.collect_fields import FieldDetailsList
+from graphql.pyutils import is_awaitable
+
+from graphql_api.execution.run import Run, Steps, to_path
+from graphql_api.execution.values import PLAIN, Coroutine, coerced, is_plain
+
+Completion = Callable[[Run, Any, Any], Any]
+"""Completes a value in a run, at a path."""
+
+
+NOTHING: Mapping[str, Any] = {}
+
+
+class Place:
+    """Where a value may stand: in a field, or in a list."""
+
+    __slots__ = ("complete", "inner", "is_nullable", "nodes", "selection", "type")
+
+    complete: Completion
+    """Completes any value that is not awaitable."""
+    inner: Completion
+    """Completes a plain value."""
+    selection: Selection | None
+    """What to select, for objects whose type is certain."""
+
+    def __init__(self, type_: GraphQLOutputType, nodes: Sequence[FieldNode]) -> None:
+        self.type = type_
+        self.nodes = nodes
+        self.is_nullable = not is_non_null_type(type_)
+        self.selection = None
+
+    def finish(self, run: Run, value: Any, path: Steps) -> Any:
+        """The completed value of whatever a resolver or an iterator gave."""
+        if type(value) in PLAIN:
+            done = self.inner(run, value, path)
+        elif not is_plain(value) and is_awaitable(value):
+            return self.awaited(run, value, path)
+        else:
+            done = self.complete(run, value, path)
+        return self.guarded(run, done, path) if type(done) is Coroutine else done
+
+    def odd(self, run: Run, value: Any, answer: Any, path: Steps) -> Any:
+        """The answer of a leaf type that is not plain, if it may stand."""
+        done = coerced(str(get_nullable_type(self.type)), value, answer)
+        return self.guarded(run, done, path) if type(done) is Coroutine else done
+
+    async def awaited(self, run: Run, value: Any, path: Steps) -> Any:
+        try:
+            done = self.complete(run, await value, path)
+            return await done if type(done) is Coroutine else done
+        except Exception as error:
+            return self.fail(run, error, path)
+
+    async def guarded(self, run: Run, done: Any, path: Steps) -> Any:
+        """What the coroutine gives; its error ends here if null may stand here."""
+        try:
+            return await done
+        except Exception as error:
+            return self.fail(run, error, path)
+
+    def fail(self, run: Run, error: Exception, path: Steps, begun: Mapping[str, Any] = NOTHING) -> Any:
+        """Null, and the error is noted; where null may not stand it is raised, and what was begun is left alone."""
+        located = located_error(error, self.nodes, to_path(path).as_list())
+        if not self.is_nullable:
+            run.leave(begun.values())
+            raise located
+        run.note(located, path)
+        return None
+
+
+class Field(Place):
+    """A field in its place."""
+
+    __slots__ = ("definition", "details", "key", "name", "parent", "resolve")
+
+    resolve: Callable[[Run, Any, Steps], Any]
+    """Calls the resolver for a source and a path; missing where an attribute of the source is all there is to it."""
+
+    def __init__(
+        self, key: str, definition: GraphQLField, parent: GraphQLObjectType, details: FieldDetailsList
+    ) -> None:
+        super().__init__(definition.type, [detail.node for detail in details])
+        self.key = key
+        self.name = self.nodes[0].name.value
+        self.definition = definition
+        self.parent = parent
+        self.details = details
+
+    def info(self, run: Run, path: Steps) -> GraphQLResolveInfo[Any]:
+        """What resolvers of this field, and of types that it leads to, may want to know."""
+        while path[2] is None:  # a place in a list of the field
+            path = path[0]
+        return run.core.build_resolve_info(self.definition, list(self.nodes), self.parent, to_path(path))
+
+    async def later(self, run: Run, source: Any, path: Steps) -> Any:
+        """Resolved and completed by a task, for a resolver that is a coroutine."""
+        try:
+            value = self.resolve(run, source, path)
+            done = self.complete(run, await value if is_awaitable(value) else value, path)
+            return await done if type(done) is Coroutine else done
+        except Exception as error:
+            return self.fail(run, error, path)
+
+
+class Selection:
+    """What a field asks of objects of one type. `function(run, source, path)` gives it as a dict, or as a coroutine."""
+
+    __slots__ = ("_write", "details", "function", "type")
+
+    function: Completion
+
+    def __init__(self, type_: GraphQLObjectType, details: FieldDetailsList, write: Write) -> None:
+        self.type = type_
+        self.details = details
+        self.function = self._first
+        self._write = write
+
+    def _first(self, run: Run, source: Any, path: Steps) -> Any:
+        """Stands for the function until there is an object. What is never reached is never written."""
+        self.function = self._write(self, run)
+        return self.function(run, source, path)
+
+
+Write = Callable[[Selection, Run], Completion]
+"""Writes the function of a selection."""

@@ -1,0 +1,68 @@
+"""Variables of an operation: their types are looked up once, values that fit are coerced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from graphql import (
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    get_nullable_type,
+    is_leaf_type,
+    is_non_null_type,
+)
+from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
+from graphql.execution.values import (
+    VariableValues,
+    VariableValueSource,
+    get_variable_values,
+    input_is_nested_too_deeply,
+)
+from graphql.pyutils import Undefined
+from graphql.utilities import coerce_input_value
+
+ERRORS_MAX = 50
+"""As many as graphql-core reports."""
+
+Coerce = Callable[[Mapping[str, Any]], VariableValues | list[GraphQLError]]
+
+
+def variables(schema: GraphQLSchema, operation: OperationDefinitionNode) -> Coerce:
+    """What makes the values that a request sends those of the operation, or says what is wrong with them."""
+    definitions = operation.variable_definitions or ()
+    known = [(get_variable_signature(schema, one), one.default_value is not None) for one in definitions]
+    if not known:
+        return lambda _given: VariableValues({}, {})
+
+    def coerce(given: Mapping[str, Any]) -> VariableValues | list[GraphQLError]:
+        values = VariableValues({}, {})
+        try:
+            fits = all(_add(values, given, *one) for one in known)
+        except Exception:  # of a scalar, or of Python for values that lie too deep in each other
+            fits = False
+        return values if fits else get_variable_values(schema, definitions, dict(given), ERRORS_MAX)
+
+    return coerce
+
+
+def _add(
+    values: VariableValues,
+    given: Mapping[str, Any],
+    signature: GraphQLVariableSignature | GraphQLError,
+    has_default: bool,
+) -> bool:
+    """Adds the value of a variable; False where graphql-core has more to say, about a default or an error."""
+    if isinstance(signature, GraphQLError):
+        return False
+    name, type_ = signature.name, signature.type
+    value = given.get(name, Undefined)
+    values.sources[name] = VariableValueSource(signature, value)
+    if value is Undefined:
+        return not has_default and not is_non_null_type(type_)
+    if not is_leaf_type(get_nullable_type(type_)) and input_is_nested_too_deeply(value, type_):
+        return False
+    coerced = coerce_input_value(value, type_)
+    values.coerced[name] = coerced
+    return coerced is not Undefined

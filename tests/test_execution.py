@@ -1,0 +1,466 @@
+"""The compiled executor gives what graphql-core gives, and calls what it calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from enum import Enum, StrEnum
+from functools import partial
+from inspect import isawaitable
+from random import Random
+from typing import Annotated, Any
+
+import pytest
+import strawberry
+from aiodataloader import DataLoader
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    build_schema,
+    execute,
+    parse,
+    validate,
+)
+from graphql.execution import Executor
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from strawberry import UNSET
+from strawberry.extensions import FieldExtension
+from strawberry.permission import BasePermission
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from graphql_api.execution.compiler import FUNCTIONS_MAX
+from graphql_api.execution.executor import VARIANTS_MAX, Plan
+from tests.differences import Documents, Schemas, tidy_up
+
+
+def plan(schema: GraphQLSchema, document: DocumentNode, executor_class: type[Executor[Any]] = Executor) -> Plan:
+    operation = next(d for d in document.definitions if isinstance(d, OperationDefinitionNode))
+    return Plan(schema, document, operation, executor_class)
+
+
+def shown(result: ExecutionResult) -> tuple[Any, list[Any]]:
+    """The result with all that a client or a log sees of it; the order of the errors of concurrent fields is free."""
+    return repr(result.data), sorted(map(_error, result.errors or []), key=repr)
+
+
+def _error(error: GraphQLError) -> Any:
+    return error.message, error.path, error.locations, error.extensions, repr(error.original_error)
+
+
+async def awaited(result: Any) -> Any:
+    return await result if isawaitable(result) else result
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_gives_the_same_data_and_errors_as_graphql_core(asynchronous: bool) -> None:
+    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(random=st.randoms(use_true_random=False), seed=st.integers(0, 2**32))
+    def same(random: Random, seed: int) -> None:
+        _compare(random, seed, asynchronous)
+
+    same()
+
+
+def _compare(random: Random, seed: int, asynchronous: bool) -> bool:
+    world = Schemas(random, seed, asynchronous=asynchronous)
+    documents = Documents(random, world.schema)
+    document = parse(documents.text())
+    assume(not validate(world.schema, document))
+    ours = plan(world.schema, document)
+    for _ in range(2):  # the second time with a plan that has run
+        variables = documents.variables()
+        expected, their_calls = _outcome(
+            world,
+            lambda variables=variables: execute(
+                world.schema, document, variable_values=variables, root_value={}, executor_class=Executor
+            ),
+        )
+        got, our_calls = _outcome(world, lambda variables=variables: ours.execute(variables, root={}))
+        assert shown(got) == shown(expected)
+        assert our_calls == their_calls
+    return True
+
+
+def _outcome(world: Schemas, run: Any) -> tuple[ExecutionResult, list[Any]]:
+    world.calls = []
+
+    async def to_the_end() -> Any:
+        result = await awaited(run())
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others)  # what was left alone belongs to this execution
+        return result
+
+    result = asyncio.run(to_the_end())
+    tidy_up()
+    return result, world.calls
+
+
+# What resolvers of Strawberry see and give
+
+
+class Weather(Enum):
+    SUN = strawberry.enum_value("sun")
+    RAIN = strawberry.enum_value("rain", name="WET")
+
+
+class Size(StrEnum):
+    SMALL = "small"
+    LARGE = "large"
+
+
+strawberry.enum(Weather)
+strawberry.enum(Size)
+
+
+@strawberry.input
+class Inner:
+    size: Size = Size.SMALL
+    tags: list[str] = strawberry.field(default_factory=list)
+
+
+@strawberry.input
+class Outer:
+    inner: Inner | None = UNSET
+    many: list[Inner] | None = None
+    perhaps: strawberry.Maybe[int | None]
+
+
+@strawberry.interface
+class Named:
+    name: str
+
+
+@strawberry.type
+class Cat(Named):
+    lives: int = 9
+
+    @strawberry.field
+    def twice(self) -> str:
+        return self.name * 2
+
+
+@strawberry.type
+class Dog(Named):
+    class_: str = strawberry.field(name="class", default="terrier")
+    weather: Weather = Weather.SUN
+
+    @property
+    def bark(self) -> str:
+        return "wuff"
+
+    @strawberry.field
+    async def friend(self) -> Named | None:
+        return Cat(name="Tom")
+
+    @strawberry.field
+    async def missing(self, info: strawberry.Info) -> str:
+        await asyncio.sleep(0)
+        raise LookupError(f"{info.path.as_list()} {info.field_name} {info.python_name} {info.return_type}")
+
+
+class Never(BasePermission):
+    message = "never"
+
+    def has_permission(self, source: Any, info: strawberry.Info, **kwargs: Any) -> bool:
+        return False
+
+
+class Louder(FieldExtension):
+    def resolve(self, next_: Any, source: Any, info: strawberry.Info, **kwargs: Any) -> Any:
+        return f"{next_(source, info, **kwargs)}!"
+
+
+@strawberry.type
+class Bare:
+    value: int
+    size: Size
+    when: str | None = None
+
+
+Pet = Annotated[Cat | Dog, strawberry.union("Pet")]
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def takes(
+        self,
+        info: strawberry.Info,
+        outer: Outer | None = UNSET,
+        sizes: list[Size] | None = None,
+        id: strawberry.ID | None = None,
+        weather: Weather = Weather.RAIN,
+        number: Annotated[int | None, strawberry.argument(name="count")] = UNSET,
+    ) -> str:
+        shown = repr((outer, sizes, id, weather, number, info.variable_values, info.context))
+        if outer and outer.inner:
+            outer.inner.tags.append("changed")
+        if sizes is not None:
+            sizes.append(Size.LARGE)
+        return shown
+
+    @strawberry.field
+    def seen(self, info: strawberry.Info) -> list[str]:
+        names = [getattr(one, "name", None) for selected in info.selected_fields for one in selected.selections]
+        raw = info._raw_info
+        return [
+            repr(x) for x in (names, info.query, info.root_value, info.operation.name, raw.path, raw.fragments.keys())
+        ]
+
+    @strawberry.field
+    def at(root: Any) -> str:  # noqa: N805
+        return f"{root}"
+
+    @strawberry.field
+    def below(self, above: strawberry.Parent[Any]) -> str:
+        return f"{self} {above}"
+
+    @strawberry.field
+    @staticmethod
+    def still() -> int | None:
+        return 2**40
+
+    @strawberry.field
+    def pets(self) -> list[Pet]:
+        return [Cat(name="Tom"), Dog(name="Rex"), strawberry.cast(Cat, Bare(value=1, size=Size.SMALL))]  # type: ignore[list-item]
+
+    @strawberry.field
+    def named(self) -> list[Named]:
+        return [Cat(name="Tom"), Dog(name="Rex")]
+
+    @strawberry.field
+    def wrong_cat(self) -> Cat | None:
+        return Dog(name="Rex")  # type: ignore[return-value]
+
+    @strawberry.field
+    def any_cat(self) -> Cat | None:
+        return Named(name="no cat")  # type: ignore[return-value]
+
+    @strawberry.field
+    def bare(self) -> list[Bare | None]:
+        wrong: Any = Bare(value="x", size="unknown")  # type: ignore[arg-type]
+        return [Bare(value=1, size=Size.LARGE), Bare(value=2, size="small"), wrong, None, object()]  # type: ignore[list-item, arg-type]
+
+    @strawberry.field
+    def lazy_list(self) -> list[int]:
+        return (number for number in range(3))  # type: ignore[return-value]
+
+    @strawberry.field
+    async def streamed(self) -> AsyncGenerator[int, None]:
+        for number in range(3):
+            yield number
+
+    @strawberry.field(permission_classes=[Never])  # type: ignore[untyped-decorator]
+    def forbidden(self) -> str | None:
+        return "secret"
+
+    @strawberry.field(extensions=[Louder()])  # type: ignore[untyped-decorator]
+    def loud(self, word: str = "hey") -> str:
+        return word
+
+    @strawberry.field
+    def awaited_by_hand(self) -> str:
+        async def value() -> str:
+            return "by hand"
+
+        return value()  # type: ignore[return-value]
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    async def note(self, info: strawberry.Info, word: str, turns: int = 0, fails: bool = False) -> str | None:
+        info.context.append(f"{word} begins")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        info.context.append(f"{word} ends")
+        if fails:
+            raise ValueError(word)
+        return word
+
+    @strawberry.mutation
+    def must(self, info: strawberry.Info) -> str:
+        info.context.append("must")
+        raise ValueError("must")
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription
+    async def pets(self) -> AsyncGenerator[Cat, None]:
+        yield Cat(name="Tom")
+
+
+STRAWBERRY = strawberry.Schema(Query, Mutation, Subscription, types=[Cat, Dog])._schema
+OUTER = "query ($outer: Outer, $size: Size = LARGE, $count: Int) "
+
+QUERIES = [
+    "{ takes }",
+    "{ takes(outer: {}, sizes: [], id: 5, weather: WET, count: null) }",
+    '{ takes(outer: {inner: {tags: ["a"]}, perhaps: null, many: [{}, {size: LARGE}]}, sizes: [SMALL]) }',
+    OUTER + "{ takes(outer: $outer, sizes: [$size], count: $count) again: takes(outer: $outer, sizes: [LARGE]) }",
+    "query ($size: Size = LARGE, $count: Int) { takes(outer: {inner: {size: $size}, perhaps: $count}) }",
+    "query Q { seen ...F } fragment F on Query { seen still at below }",
+    "{ pets { __typename ... on Named { name } ... on Dog { class weather friend { name } missing } } }",
+    "{ named { __typename name ... on Cat { lives twice } ... on Dog { friend { ... on Cat { twice } } } } }",
+    "{ wrongCat { name } anyCat { name lives } }",
+    "{ bare { value size when } }",
+    '{ lazyList loud(word: "a") other: loud forbidden awaitedByHand }',
+    '{ __schema { queryType { name } types { name } } __type(name: "Cat") { fields { name } } __typename }',
+]
+
+
+@pytest.mark.parametrize("text", QUERIES)
+async def test_calls_strawberry_s_resolvers_as_strawberry_does(text: str) -> None:
+    document = parse(text)
+    assert not validate(STRAWBERRY, document)
+    ours = plan(STRAWBERRY, document, StrawberryGraphQLCoreExecutionContext)
+    for variables in ({}, {"outer": {"inner": {"tags": ["x"]}, "perhaps": 1}, "size": "SMALL", "count": 3}):
+        expected = await awaited(by_graphql_core(STRAWBERRY, document, variables, ["context"], "root"))
+        for _ in range(2):
+            got = await awaited(ours.execute(variables, ["context"], "root"))
+            assert shown(got) == shown(expected)
+            assert got.errors == expected.errors
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'mutation { a: note(word: "a", turns: 3) b: note(word: "b", fails: true) c: note(word: "c", turns: 1) }',
+        'mutation { a: note(word: "a", turns: 3) must b: note(word: "b") }',
+        "mutation { must }",
+        'mutation ($no: Boolean = false) { note(word: "a") @include(if: $no) }',
+    ],
+)
+async def test_executes_mutations_one_after_the_other(text: str) -> None:
+    document = parse(text)
+    theirs: list[str] = []
+    ours: list[str] = []
+    expected = await awaited(by_graphql_core(STRAWBERRY, document, {}, theirs, None))
+    got = await awaited(plan(STRAWBERRY, document, StrawberryGraphQLCoreExecutionContext).execute({}, ours))
+    assert shown(got) == shown(expected)
+    assert ours == theirs
+
+
+async def test_executes_the_events_of_a_subscription() -> None:
+    ours = plan(STRAWBERRY, parse("subscription { pets { name twice } }"), StrawberryGraphQLCoreExecutionContext)
+    values = ours.coerce({})
+    assert not isinstance(values, list)
+    result = await awaited(ours.run(values, None, Cat(name="Kit")))
+    assert result == ({"pets": {"name": "Kit", "twice": "KitKit"}}, None)
+
+
+def test_answers_variables_that_do_not_fit_as_graphql_core_does() -> None:
+    document = parse("query ($count: Int!, $size: Size) { takes(count: $count, sizes: [$size]) }")
+    for variables in ({}, {"count": None}, {"count": "x", "size": "HUGE"}, {"count": 2**31}):
+        expected = by_graphql_core(STRAWBERRY, document, variables, None, None)
+        assert plan(STRAWBERRY, document).execute(variables) == expected
+
+
+# Sharing, batching, bounds
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+async def test_loads_in_no_more_batches_than_under_graphql_core(depth: int) -> None:
+    batches: list[int] = []
+
+    class Loader(DataLoader[int, int]):
+        async def batch_load_fn(self, keys: list[int]) -> list[int]:
+            batches.append(len(keys))
+            return keys
+
+    schema = build_schema("type Node { id: Int! near: [Node!]! far: Node! } type Query { start: [Node!]! }")
+    loader: Loader
+
+    async def load(source: int, *_: Any) -> int:
+        return await loader.load(source % 7)
+
+    async def near(source: int, *_: Any) -> Sequence[int]:
+        return [await loader.load(source + 10), source + 20]
+
+    for name, resolve in {"id": load, "far": load, "near": near}.items():
+        schema.type_map["Node"].fields[name].resolve = resolve  # type: ignore[attr-defined]
+    schema.query_type.fields["start"].resolve = lambda *_: [1, 2, 3]  # type: ignore[union-attr]
+    below = "{ id }"
+    for _ in range(depth):
+        below = f"{{ id far {below} near {below} }}"
+    document = parse(f"{{ start {below} }}")
+    counted = []
+    for run in (
+        partial(execute, schema, document, executor_class=Executor),
+        partial(plan(schema, document).execute, {}),
+    ):
+        batches.clear()
+        loader = Loader()
+        result = await awaited(run())
+        assert result.errors is None
+        counted.append((len(batches), sum(batches)))
+    theirs, ours = counted
+    assert ours <= theirs
+
+
+async def test_cancelling_cancels_whatever_still_runs() -> None:
+    schema = build_schema("type T { a: T! b: T leaf: Int } type Query { t: [T!]! }")
+    ended: list[str] = []
+
+    async def forever(_: Any, info: Any) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(info.path.key)
+
+    schema.type_map["T"].fields["leaf"].resolve = forever  # type: ignore[attr-defined]
+    tree: Any = {"a": {"a": {}}, "b": {}}
+    document = parse("{ t { a { a { leaf two: leaf } leaf } b { leaf } leaf } }")
+    before = asyncio.all_tasks()
+    running = asyncio.ensure_future(awaited(plan(schema, document).execute({}, root={"t": [tree, tree]})))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert sorted(ended) == ["leaf"] * 8 + ["two"] * 2
+    assert asyncio.all_tasks() == before
+
+
+def test_a_resolver_s_change_to_its_arguments_is_not_seen_by_the_next() -> None:
+    schema = build_schema("input I { a: [Int] } type Query { f(i: I = {a: [1]}, l: [Int]): String }")
+    schema.query_type.fields["f"].resolve = lambda *_, i, l: i["a"].append(9) or l.append(9) or f"{i} {l}"  # type: ignore[union-attr]  # noqa: E741
+    ours = plan(schema, parse("{ f(i: {a: [2]}, l: [3]) }"))
+    assert [ours.execute({}) for _ in range(2)] == [({"f": "{'a': [2, 9]} [3, 9]"}, None)] * 2
+
+
+def test_compiles_only_so_many_ways_to_skip_and_include() -> None:
+    names = [f"v{number}" for number in range(6)]
+    fields = " ".join(f"{name}: still @include(if: ${name})" for name in names)
+    document = parse(f"query ({', '.join(f'${name}: Boolean!' for name in names)}) {{ {fields} }}")
+    ours = plan(STRAWBERRY, document, StrawberryGraphQLCoreExecutionContext)
+    for bits in range(64):
+        variables = {name: bool(bits >> number & 1) for number, name in enumerate(names)}
+        assert ours.execute(variables) == by_graphql_core(STRAWBERRY, document, variables, None, None)
+    assert len(ours.sources) == VARIANTS_MAX
+
+
+def test_compiles_only_so_many_ways_to_merge_fragments() -> None:
+    schema = build_schema("type T { a: T b: T c: Int } type Query { t: T }")
+    levels = 12
+    fragments = [f"fragment F{n} on T {{ a {{ ...F{n + 1} a {{ c }} }} b {{ ...F{n + 1} }} c }}" for n in range(levels)]
+    document = parse(f"{{ t {{ ...F0 }} }} {' '.join(fragments)} fragment F{levels} on T {{ c }}")
+    tree: Any = {"c": 1}
+    for _ in range(levels + 2):
+        tree = {"a": tree, "b": tree, "c": 1}
+    ours = plan(schema, document)
+    assert ours.execute({}, root={"t": tree}) == execute(schema, document, {"t": tree}, executor_class=Executor)
+    assert len(ours.sources) <= FUNCTIONS_MAX
+
+
+def by_graphql_core(
+    schema: GraphQLSchema, document: DocumentNode, variables: dict[str, Any], context: Any, root: Any
+) -> Any:
+    return execute(
+        schema, document, root, context, dict(variables), executor_class=StrawberryGraphQLCoreExecutionContext
+    )
