@@ -14,8 +14,10 @@ from graphql import (
     specified_rules,
     validate,
 )
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from graphql_api.errors import Code, RequestError, with_code
+from graphql_api.execution.executor import Plan
 from graphql_api.operations import cost, rules
 
 REMEMBERED = 500
@@ -34,7 +36,7 @@ class NotExecuted(Exception):
 
 
 class Document:
-    """A valid document, its operations by name, and what they cost."""
+    """A valid document, its operations by name, what they cost, and how they are executed."""
 
     def __init__(self, schema: GraphQLSchema, node: DocumentNode) -> None:
         self.node = node
@@ -42,6 +44,7 @@ class Document:
         self._fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
         self._operations = [d for d in node.definitions if isinstance(d, OperationDefinitionNode)]
         self._prices: dict[tuple[int, tuple[cost.Size, ...]], int] = {}
+        self._plans: dict[int, Plan] = {}
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """The operation of that name; without a name the only one. Raises OPERATION_RESOLUTION_FAILURE."""
@@ -66,6 +69,13 @@ class Document:
                 self._prices.clear()
             self._prices[key] = cost.Price(self._schema, self._fragments, sizes).of(operation)
         return self._prices[key]
+
+    def plan(self, operation: OperationDefinitionNode) -> Plan:
+        """The plan of the operation, kept as long as the document."""
+        if id(operation) not in self._plans:
+            executor_class = StrawberryGraphQLCoreExecutionContext  # so that resolvers get Strawberry's info
+            self._plans[id(operation)] = Plan(self._schema, self.node, operation, executor_class)
+        return self._plans[id(operation)]
 
 
 class Documents:

@@ -17,12 +17,12 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     create_source_event_stream,
-    execute,
     located_error,
 )
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from graphql_api.errors import PASSING, Code, RequestError
+from graphql_api.execution.executor import Plan
 from graphql_api.operations import rules
 from graphql_api.operations.documents import REMEMBERED_LENGTH, Document, Documents, NotExecuted
 
@@ -42,6 +42,10 @@ class Operation:
     @property
     def type(self) -> OperationType:
         return self.definition.operation
+
+    @property
+    def plan(self) -> Plan:
+        return self.document.plan(self.definition)
 
 
 class Engine:
@@ -79,15 +83,7 @@ class Engine:
 
     async def execute(self, operation: Operation, context: object, root: object = None) -> ExecutionResult:
         """The result as graphql-core makes it; errors are as they were raised."""
-        result = execute(
-            self._schema,
-            operation.document.node,
-            root,
-            variable_values=dict(operation.variables),
-            operation_name=operation.name,
-            context_value=context,
-            executor_class=StrawberryGraphQLCoreExecutionContext,
-        )
+        result = operation.plan.execute(operation.variables, context, root)
         return result if isinstance(result, ExecutionResult) else await result
 
     async def subscribe(
