@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from inspect import CORO_CREATED, getcoroutinelocals, getcoroutinestate
 from typing import Any
 
 from graphql import (
@@ -117,7 +118,7 @@ async def _together(answer: Any, waiting: Sequence[Any]) -> Any:
         await _All(tasks, loop)
     except Exception:
         for task in tasks:
-            task.cancel()
+            _cancel(task)
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
     for place, task in zip(waiting, tasks, strict=True):
@@ -144,7 +145,7 @@ class _All(asyncio.Future[None]):
         if self.done():
             return False
         for task in self._tasks:
-            self._is_cancelled = task.cancel(msg) or self._is_cancelled
+            self._is_cancelled = _cancel(task, msg) or self._is_cancelled
         return self._is_cancelled
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
@@ -156,3 +157,23 @@ class _All(asyncio.Future[None]):
             self.set_exception(error)
         elif not self._running:
             self.set_exception(asyncio.CancelledError()) if self._is_cancelled else self.set_result(None)
+
+
+def _cancel(task: asyncio.Task[Any], msg: Any = None) -> bool:
+    _close_held(task.get_coro())
+    return task.cancel(msg)
+
+
+def _close_held(coroutine: Any) -> None:
+    """Closes the coroutines that one of ours would have waited for, if it is cancelled before it has begun.
+
+    Nobody else knows of them, and Python complains of coroutines that nobody waits for.
+    """
+    if getcoroutinestate(coroutine) != CORO_CREATED or coroutine.cr_frame.f_globals["__package__"] != __package__:
+        return
+    variables = getcoroutinelocals(coroutine)
+    answer = variables.get("answer", ())
+    for held in [*variables.values(), *(answer.values() if type(answer) is dict else answer)]:
+        if type(held) is Coroutine:
+            _close_held(held)
+            held.close()
