@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from functools import cached_property
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
@@ -20,6 +20,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.util import LRUCache
 
 from graphql_api.errors import Code, RequestError, Unavailable
+from graphql_api.pool import Pool
 from graphql_api.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -52,43 +53,80 @@ BECOME_LOCALLY = (
     "set_config('statement_timeout', $2, true)"
 )
 
+STATEMENTS_MAX = 200
+"""Prepared on one connection at most: each takes memory of PostgreSQL's."""
+
 T = TypeVar("T")
 
 
+class Statement:
+    """A statement in which every value is a `sa.bindparam`, compiled once: `statement(name=value)` fills it in."""
+
+    def __init__(self, expression: ClauseElement) -> None:
+        self.expression = expression
+
+    def __call__(self, **values: Any) -> Filled:
+        return Filled(self, values)
+
+    @cached_property
+    def sql(self) -> str:
+        return self._compiled.string
+
+    @cached_property
+    def parameters(self) -> list[tuple[str, Callable[[Any], Any] | None]]:
+        """The names of the values in the order of the SQL, each with what makes its value one of asyncpg's."""
+        processors = self._compiled._bind_processors
+        return [(name, processors.get(name)) for name in self._compiled.positiontup or ()]  # type: ignore[misc]
+
+    @cached_property
+    def _compiled(self) -> SQLCompiler:
+        result = self.expression.compile(dialect=_DIALECT)
+        assert isinstance(result, SQLCompiler)
+        return result
+
+
+class Filled(NamedTuple):
+    """A statement with the values of its parameters."""
+
+    statement: Statement
+    values: dict[str, Any]
+
+
 class Database:
-    """The pool of one process. Not connected before `start`."""
+    """The connections of one process. None are open before `start`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._local = settings.behind_transaction_pooler
         self._statement_timeout = str(max(1, round(settings.statement_timeout_seconds * 1000)))  # 0 is for ever
-        # asyncpg's pool lets a newcomer overtake those who wait; this semaphore is first come, first served.
-        self._turns = asyncio.Semaphore(settings.pool_max)
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
-        self._opened_at: dict[int, float] = {}
+        self._pool = Pool(
+            self._connect,
+            smallest=settings.pool_min,
+            largest=settings.pool_max,
+            idle_seconds=settings.pool_idle_seconds,
+            recycle_seconds=settings.pool_recycle_seconds,
+        )
 
     async def start(self) -> None:
         """Open the first connections. Raises `Unavailable` when the database does not answer in time."""
-        self._pool = await self._persist(self._open_pool)
+        await self._persist(self._pool.start)
 
     async def stop(self) -> None:
         """Let running statements end, then close every connection."""
-        if self._pool is not None:
-            await self._pool.close()
+        await self._pool.stop()
 
-    async def read(self, statement: ClauseElement, *, user_id: str = NOBODY) -> list[asyncpg.Record]:
+    async def read(self, statement: ClauseElement | Filled, *, user_id: str = NOBODY) -> list[asyncpg.Record]:
         """The rows of one SELECT as this user sees them. Tried again when the connection breaks."""
         sql, parameters = compiled(statement)
 
         async def attempt() -> list[asyncpg.Record]:
-            async with self._connection(user_id) as connection:
-                return await connection.fetch(sql, *parameters)
+            return await self._carry_out(user_id, sql, parameters)
 
         return await self._persist(attempt)
 
     async def write(
         self,
-        statement: ClauseElement,
+        statement: ClauseElement | Filled,
         *,
         user_id: str,
         check: Callable[[list[asyncpg.Record]], None] | None = None,
@@ -102,73 +140,70 @@ class Database:
         sql, parameters = compiled(statement)
 
         async def attempt() -> list[asyncpg.Record]:
-            sent = False
-            try:
-                async with self._connection(user_id) as connection:
-                    sent = True
-                    if check is None:
-                        return await connection.fetch(sql, *parameters)
-                    async with connection.transaction():
-                        rows = await connection.fetch(sql, *parameters)
-                        check(rows)
-                    return rows
-            except LOST as error:
-                if not sent:
-                    raise
-                logger.warning("a write was interrupted: %r", error)
-                raise Unavailable from error
+            return await self._carry_out(user_id, sql, parameters, check, is_write=True)
 
         return await self._persist(attempt)
 
-    async def _open_pool(self) -> asyncpg.Pool[asyncpg.Record]:
+    async def _carry_out(
+        self,
+        user_id: str,
+        sql: str,
+        parameters: list[Any],
+        check: Callable[[list[asyncpg.Record]], None] | None = None,
+        *,
+        is_write: bool = False,
+    ) -> list[asyncpg.Record]:
+        """The rows of a statement, on a connection that acts for this user."""
+        kept = await self._pool.take()
+        connection = kept.connection
+        is_sent = False
+        try:
+            if self._local or check is not None:
+                async with connection.transaction():
+                    await self._become(connection, user_id)
+                    is_sent = is_write
+                    rows = await connection.fetch(sql, *parameters)
+                    if check is not None:
+                        check(rows)
+            else:
+                await self._become(connection, user_id)
+                is_sent = is_write
+                rows = await connection.fetch(sql, *parameters)
+        except asyncio.CancelledError:
+            self._pool.drop(kept)
+            raise
+        except BaseException as error:
+            self._pool.give_back(kept)
+            if isinstance(error, asyncpg.QueryCanceledError):
+                seconds = self._settings.statement_timeout_seconds
+                message = f"The database needed more than {seconds:g} s. Ask for less at once."
+                raise RequestError(Code.TIMEOUT, message) from error
+            if is_sent and isinstance(error, LOST):
+                logger.warning("a write was interrupted: %r", error)
+                raise Unavailable from error
+            raise
+        self._pool.give_back(kept)
+        return rows
+
+    async def _become(self, connection: asyncpg.Connection, user_id: str) -> None:
+        if self._local:
+            await connection.fetchrow(BECOME_LOCALLY, user_id, self._statement_timeout)
+        else:
+            await connection.fetchrow(BECOME, user_id)
+
+    async def _connect(self) -> asyncpg.Connection:
         settings = self._settings
         server_settings = {"application_name": "graphql-api"}
         if not self._local:
             server_settings["role"] = ROLE
             server_settings["statement_timeout"] = self._statement_timeout
-        return await asyncpg.create_pool(
+        return await asyncpg.connect(
             settings.database_url,
-            min_size=settings.pool_min,
-            max_size=settings.pool_max,
-            max_inactive_connection_lifetime=settings.pool_idle_seconds,
-            max_queries=0x7FFFFFFF,
             timeout=settings.connect_timeout_seconds,
             # a pooler in transaction mode hands the next transaction to another connection, which has not prepared it
-            statement_cache_size=0 if self._local else 1000,
+            statement_cache_size=0 if self._local else STATEMENTS_MAX,
             server_settings=server_settings,
-            init=self._remember,
-            reset=_keep_as_it_is,
         )
-
-    @asynccontextmanager
-    async def _connection(self, user_id: str) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]:
-        """A connection for one short use that acts for this user; one that is too old is closed afterwards."""
-        assert self._pool is not None, "Database.start has not been called"
-        async with self._turns, self._pool.acquire() as connection:
-            try:
-                if self._local:
-                    async with connection.transaction():
-                        await connection.fetchrow(BECOME_LOCALLY, user_id, self._statement_timeout)
-                        yield connection
-                else:
-                    await connection.fetchrow(BECOME, user_id)
-                    yield connection
-            except asyncpg.QueryCanceledError as error:
-                seconds = self._settings.statement_timeout_seconds
-                message = f"The database needed more than {seconds:g} s. Ask for less at once."
-                raise RequestError(Code.TIMEOUT, message) from error
-            opened_at = self._opened_at.get(connection.get_server_pid(), monotonic())
-            if monotonic() - opened_at > self._settings.pool_recycle_seconds:
-                await connection.close()
-
-    async def _remember(self, connection: asyncpg.Connection) -> None:
-        process = connection.get_server_pid()
-        self._opened_at[process] = monotonic()
-
-        def forget(_: object) -> None:
-            self._opened_at.pop(process, None)
-
-        connection.add_termination_listener(forget)
 
     async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try again, ever more slowly, while the connection is at fault, or others who change the same: a database that
@@ -190,11 +225,17 @@ _DIALECT = asyncpg_dialect.dialect()  # type: ignore[no-untyped-call]
 _COMPILED: LRUCache[Any, Any] = LRUCache(500)
 
 
-def compiled(statement: ClauseElement) -> tuple[str, list[Any]]:
+def compiled(statement: ClauseElement | Filled) -> tuple[str, list[Any]]:
     """The SQL of a statement, and its parameters as asyncpg wants them.
 
-    Statements of the same shape share their SQL, through the cache key by which SQLAlchemy's own engine knows them.
+    Statements of the same shape share their SQL; those that are made anew each time, through the cache key by which
+    SQLAlchemy's own engine knows them.
     """
+    if isinstance(statement, Filled):
+        shape, given = statement
+        return shape.sql, [
+            given[name] if process is None else process(given[name]) for name, process in shape.parameters
+        ]
     result, extracted, _, _ = statement._compile_w_cache(_DIALECT, compiled_cache=_COMPILED, column_keys=[])
     assert isinstance(result, SQLCompiler)
     values = result.construct_params(extracted_parameters=extracted)
@@ -203,7 +244,3 @@ def compiled(statement: ClauseElement) -> tuple[str, list[Any]]:
         processors[name](values[name]) if name in processors else values[name]  # type: ignore[operator]
         for name in result.positiontup or ()
     ]
-
-
-async def _keep_as_it_is(connection: Any) -> None:
-    """asyncpg would clean a connection on its return; ours holds no state but the user, who is set before each use."""

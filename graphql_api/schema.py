@@ -36,7 +36,7 @@ class Query(TaskQuery):
         "(a bad credential is a 401, never null)."
     )
     def viewer(self, info: Info) -> Viewer | None:
-        return None if info.context.identity is None else Viewer.of(info.context.viewer_id)
+        return None if info.context.identity is None else Viewer(user_id=info.context.viewer_id)
 
     @strawberry.field(description="Any object by its global ID; null when there is none that the viewer may see.")
     async def node(
@@ -75,17 +75,16 @@ async def _node(info: Info, id: str) -> Node | None:
     viewer_id = info.context.viewer_id
     if key := parse_task_id(id):
         row = await info.context.loader(TaskLoader).load(key)
-        return None if row is None else Task.of(row)
+        return None if row is None else Task(row=row)
     if cursor := event_cursor(id):
         row = await info.context.loader(EventLoader).load(cursor)
-        return None if row is None else TaskEvent.of(row)
+        return None if row is None else TaskEvent(row=row)
     if person := user_id(id):
         if person != viewer_id and not await info.context.loader(AcquaintanceLoader).load(person):
             return None
         exists = await info.context.loader(UserLoader).load(person)
         return await User.load(person, info) if exists else None
-    viewer = Viewer.of(viewer_id)
-    return viewer if viewer.id == id else None
+    return Viewer(user_id=viewer_id) if id == str(GlobalID("Viewer", viewer_id)) else None
 
 
 @cache

@@ -1,7 +1,6 @@
 """The signed-in person's corner of the graph."""
 
 from datetime import datetime
-from functools import partial
 from typing import Annotated
 
 import strawberry
@@ -10,8 +9,8 @@ from strawberry import UNSET
 from graphql_api.context import Info
 from graphql_api.errors import Code, RequestError, unauthenticated
 from graphql_api.relay import cursors
-from graphql_api.relay.connections import After, Before, First, Last, Reading, Window, given
-from graphql_api.relay.ids import GlobalID, Node
+from graphql_api.relay.connections import After, Before, First, Last, Window, given
+from graphql_api.relay.ids import ID_DESCRIPTION, GlobalID, Node
 from graphql_api.scalars import URL
 from graphql_api.tasks import log, orders, reads
 from graphql_api.tasks.filters import TaskFilter
@@ -37,9 +36,9 @@ OrderBy = Annotated[
 class Viewer(Node):
     user_id: strawberry.Private[str]
 
-    @classmethod
-    def of(cls, user_id: str) -> "Viewer":
-        return cls(id=strawberry.ID(str(GlobalID("Viewer", user_id))), user_id=user_id)
+    @strawberry.field(description=ID_DESCRIPTION)
+    def id(self) -> strawberry.ID:
+        return strawberry.ID(str(GlobalID("Viewer", self.user_id)))
 
     @strawberry.field(description="The viewer as others may see them.")
     async def user(self, info: Info) -> User:
@@ -73,7 +72,7 @@ class Viewer(Node):
         return created_at
 
     @strawberry.field(description="Tasks that the viewer owns.")
-    def tasks(
+    async def tasks(
         self,
         info: Info,
         first: First = UNSET,
@@ -84,10 +83,10 @@ class Viewer(Node):
         order_by: OrderBy = UNSET,
     ) -> TaskConnection:
         window = Window.of(orders.order(given(order_by)), first, after, last, before)
-        return TaskConnection.of(reads.owned_by(self.user_id), given(filter), window, info)
+        return await TaskConnection.of(reads.owned_by, given(filter), window, info)
 
     @strawberry.field(description="Tasks of other people that are assigned to the viewer.")
-    def assigned_tasks(
+    async def assigned_tasks(
         self,
         info: Info,
         first: First = UNSET,
@@ -98,7 +97,7 @@ class Viewer(Node):
         order_by: OrderBy = UNSET,
     ) -> TaskConnection:
         window = Window.of(orders.order(given(order_by)), first, after, last, before)
-        return TaskConnection.of(reads.assigned_to(self.user_id), given(filter), window, info)
+        return await TaskConnection.of(reads.assigned_to, given(filter), window, info)
 
     @strawberry.field(description="The viewer's own tasks, counted.")
     async def task_counts(self, info: Info) -> TaskCounts:
@@ -115,11 +114,9 @@ class Viewer(Node):
         description="What happened to the viewer's tasks, oldest first: page with `after` to catch up from any cursor "
         "ever received. One that is older than what is kept ends with CURSOR_EXPIRED."
     )
-    def task_events(self, info: Info, first: First = UNSET, after: After = UNSET) -> TaskEventConnection:
+    async def task_events(self, info: Info, first: First = UNSET, after: After = UNSET) -> TaskEventConnection:
         window = Window.of(log.OLDEST_FIRST, first, after, None, None)
-        return TaskEventConnection(
-            reading=Reading(window, partial(log.page, info.context.database, self.user_id, window))
-        )
+        return TaskEventConnection(page=window.page(await log.page(info.context.database, self.user_id, window)))
 
     @strawberry.field(
         description="The end of `taskEvents` as it is now. Ask for it first, then read the tasks, then follow "

@@ -280,7 +280,7 @@ async def test_a_transaction_leaves_nothing_on_the_connection_of_a_pooler(databa
     async with connected(settings(database_url, database_pooler="transaction", pool_max=1)) as database:
         who = sa.select(sa.func.current_user(), sa.func.current_setting("app.user_id"))
         assert [tuple(row) for row in await database.read(who, user_id="ada")] == [("graphql_api", "ada")]
-        assert database._pool is not None
-        async with database._pool.acquire() as connection:
-            [row] = await connection.fetch(state)
-            assert tuple(row) == (True, "", 0, "none")
+        kept = await database._pool.take()
+        [row] = await kept.connection.fetch(state)
+        database._pool.give_back(kept)
+        assert tuple(row) == (True, "", 0, "none")

@@ -40,6 +40,7 @@ from graphql_api.execution.resolvers import (
     attribute,
     checks_its_class,
     is_coroutine,
+    method,
     own_class,
     resolver,
 )
@@ -108,6 +109,7 @@ class Compiler:
 
     def _field(self, key: str, definition: GraphQLField, parent: GraphQLObjectType, details: FieldDetailsList) -> Field:
         field = Field(key, definition, parent, details)
+        field.method = method(definition, self._strawberry)
         if attribute(definition) is None:
             field.resolve = resolver(field, self._strawberry)
         return completing(field, field, self.write)
@@ -163,15 +165,23 @@ def _field(field: Field, number: int, names: dict[str, Any]) -> list[str]:
     path = f"(path, {field.key!r}, {field.parent.name!r})"
     if is_coroutine(field.definition):
         return [f"{v}, is_waiting = {f}.later(run, source, {path}), True"]
-    name = attribute(field.definition)
-    read = f"source.{name}" if name else f"{f}.resolve(run, source, {path})"
     return [
         "try:",
-        f"    {v} = {read}",
+        f"    {v} = {_read(field, f, path, names)}",
         *_indented(_expected(field, v, f, path, names)),
         "except Exception as error:",
         f"    {v} = {f}.fail(run, error, {path}, locals())",
     ]
+
+
+def _read(field: Field, f: str, path: str, names: dict[str, Any]) -> str:
+    """What a resolver gives."""
+    if name := attribute(field.definition):
+        return f"source.{name}"
+    if field.method:
+        names[f"{f}_method"] = field.method
+        return f"{f}_method(source)"
+    return f"{f}.resolve(run, source, {path})"
 
 
 def _expected(field: Field, v: str, f: str, path: str, names: dict[str, Any]) -> list[str]:

@@ -96,7 +96,10 @@ class Place:
 class Field(Place):
     """A field in its place."""
 
-    __slots__ = ("definition", "details", "key", "name", "parent", "resolve")
+    __slots__ = ("definition", "details", "key", "method", "name", "parent", "resolve")
+
+    method: Callable[[Any], Any] | None
+    """The function of the source, where that is all there is to the resolver."""
 
     resolve: Callable[[Run, Any, Steps], Any]
     """Calls the resolver for a source and a path; missing where an attribute of the source is all there is to it."""

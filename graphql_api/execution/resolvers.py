@@ -27,7 +27,7 @@ from graphql_api.execution.arguments import Arguments, arguments
 from graphql_api.execution.plans import Field
 from graphql_api.execution.run import Run, Steps
 
-__all__ = ["CAST", "attribute", "checks_its_class", "is_coroutine", "own_class", "resolver"]
+__all__ = ["CAST", "attribute", "checks_its_class", "is_coroutine", "method", "own_class", "resolver"]
 
 Resolve = Callable[[Run, Any, Steps], Any]
 
@@ -39,6 +39,17 @@ def attribute(definition: GraphQLField) -> str | None:
         return None
     name = field.python_name
     return name if name.isidentifier() and not keyword.iskeyword(name) else None
+
+
+def method(definition: GraphQLField, schema: Schema | None) -> Callable[[Any], Any] | None:
+    """The function that gives the field's value for a source, if the source is all that it asks for."""
+    field = _strawberry_field(definition, "_resolver")
+    wanted = None if field is None else field.base_resolver
+    if wanted is None or wanted.self_parameter is None or len(wanted.signature.parameters) > 1:
+        return None
+    if schema is None or schema.exception_handlers or not callable(wanted.wrapped_func):
+        return None
+    return wanted.wrapped_func
 
 
 def is_coroutine(definition: GraphQLField) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 import strawberry
@@ -17,6 +16,8 @@ from graphql_api.relay.keyset import Order
 
 PAGE_DEFAULT = 20
 PAGE_MAX = 100
+
+NOTHING: Mapping[str, Any] = {}
 
 Row = TypeVar("Row")
 T = TypeVar("T")
@@ -37,22 +38,6 @@ Last = Annotated[
 Before = Annotated[str | None, strawberry.argument(description="Only what comes before this cursor.")]
 
 
-@strawberry.type(description="Where a page lies in the whole list.")
-class PageInfo:
-    has_next_page: Annotated[bool, strawberry.field(description="True when more follows after `endCursor`.")]
-    has_previous_page: Annotated[bool, strawberry.field(description="True when something comes before `startCursor`.")]
-    start_cursor: Annotated[
-        str | None,
-        strawberry.field(
-            description="Cursor of the first edge, to page backward with `before`; null for an empty page."
-        ),
-    ]
-    end_cursor: Annotated[
-        str | None,
-        strawberry.field(description="Cursor of the last edge, to page forward with `after`; null for an empty page."),
-    ]
-
-
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Row]):
     """The rows of a page in the order that was asked for, and whether there is more on either side."""
@@ -60,11 +45,63 @@ class Page(Generic[Row]):
     rows: Sequence[Row]
     has_next: bool
     has_previous: bool
+    order: Order
+
+
+@strawberry.type(description="Where a page lies in the whole list.")
+class PageInfo:
+    page: strawberry.Private[Page[Any]]
+
+    @strawberry.field(description="True when more follows after `endCursor`.")
+    def has_next_page(self) -> bool:
+        return self.page.has_next
+
+    @strawberry.field(description="True when something comes before `startCursor`.")
+    def has_previous_page(self) -> bool:
+        return self.page.has_previous
+
+    @strawberry.field(description="Cursor of the first edge, to page backward with `before`; null for an empty page.")
+    def start_cursor(self) -> str | None:
+        return cursors.of(self.page.order, self.page.rows[0]) if self.page.rows else None
+
+    @strawberry.field(description="Cursor of the last edge, to page forward with `after`; null for an empty page.")
+    def end_cursor(self) -> str | None:
+        return cursors.of(self.page.order, self.page.rows[-1]) if self.page.rows else None
+
+
+class Shape(NamedTuple):
+    """What of a window decides how its SQL reads, values aside.
+
+    `after` and `before` have an entry for each sort key of the cursor, True where its value is null.
+    """
+
+    order: Order
+    backward: bool
+    after: tuple[bool, ...] | None
+    before: tuple[bool, ...] | None
+
+    def cut(self, rows: sa.Select[Any], values: Mapping[str, Any] = NOTHING) -> sa.Select[Any]:
+        """The statement that reads a page of these rows, and one row more to know whether the list goes on.
+
+        `values` are those of `Window.values`; without them its parameters are still to be filled in.
+        """
+        order = self.order.reversed if self.backward else self.order
+        if self.after is not None:
+            rows = rows.where(self.order.after(self._keys("after", self.after, values)))
+        if self.before is not None:
+            rows = rows.where(self.order.before(self._keys("before", self.before, values)))
+        return rows.order_by(*order.orderings()).limit(_parameter("limit", sa.Integer(), values))
+
+    def _keys(self, name: str, nulls: Sequence[bool], values: Mapping[str, Any]) -> list[sa.ColumnElement[Any] | None]:
+        return [
+            None if is_null else _parameter(f"{name}_{place}", key.column.type, values)
+            for place, (key, is_null) in enumerate(zip(self.order.keys, nulls, strict=True))
+        ]
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The part of an ordered list that a client asked for."""
+    """The part of an ordered list that a client asked for. The size counts rows; cursors are sort keys."""
 
     order: Order
     size: int
@@ -93,54 +130,40 @@ class Window:
             before=_keys(order, "before", before),
         )
 
+    @property
+    def shape(self) -> Shape:
+        after, before = (keys and tuple([key is None for key in keys]) for keys in (self.after, self.before))
+        return Shape(self.order, self.backward, after, before)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Values of the parameters of `Shape.cut`."""
+        values: dict[str, Any] = {"limit": self.size + 1}
+        for name, keys in (("after", self.after), ("before", self.before)):
+            if keys is not None:
+                values |= {f"{name}_{place}": key for place, key in enumerate(keys) if key is not None}
+        return values
+
     def cut(self, rows: sa.Select[Any]) -> sa.Select[Any]:
-        """The statement that reads this page, and one row more to know whether the list goes on."""
-        order = self.order.reversed() if self.backward else self.order
-        if self.after is not None:
-            rows = rows.where(self.order.after(self.after))
-        if self.before is not None:
-            rows = rows.where(self.order.before(self.before))
-        return rows.order_by(*order.orderings()).limit(self.size + 1)
+        """The statement that reads this page of the rows, with its values, and one row more."""
+        return self.shape.cut(rows, self.values)
 
     def page(self, rows: Sequence[Row]) -> Page[Row]:
         """The page in what `cut` has read. A cursor given on the other side stands for a row that is there."""
         more = len(rows) > self.size
         rows = rows[: self.size]
         if self.backward:
-            return Page(rows[::-1], has_next=self.before is not None, has_previous=more)
-        return Page(rows, has_next=more, has_previous=self.after is not None)
-
-    def cursor(self, row: Any) -> str:
-        return cursors.encode(self.order, self.order.values(row))
-
-
-@dataclass(slots=True)
-class Reading(Generic[Row]):
-    """A page of a connection, which is read when the first of its fields asks for it, and once."""
-
-    window: Window
-    read: Callable[[], Awaitable[Sequence[Row]]]
-    """Reads what `Window.cut` has cut."""
-    reading: asyncio.Future[Sequence[Row]] | None = None
-
-    async def page(self) -> Page[Row]:
-        if self.reading is None:  # the fields of one object are resolved at the same time
-            self.reading = asyncio.ensure_future(self.read())
-        return self.window.page(await self.reading)
-
-    async def page_info(self) -> PageInfo:
-        page = await self.page()
-        return PageInfo(
-            has_next_page=page.has_next,
-            has_previous_page=page.has_previous,
-            start_cursor=self.window.cursor(page.rows[0]) if page.rows else None,
-            end_cursor=self.window.cursor(page.rows[-1]) if page.rows else None,
-        )
+            return Page(rows[::-1], has_next=self.before is not None, has_previous=more, order=self.order)
+        return Page(rows, has_next=more, has_previous=self.after is not None, order=self.order)
 
 
 def given(value: T | None) -> T | None:
     """An argument that was left out counts as null."""
     return None if value is UNSET else value
+
+
+def _parameter(name: str, type_: sa.types.TypeEngine[Any], values: Mapping[str, Any]) -> sa.BindParameter[Any]:
+    return sa.bindparam(name, values[name], type_) if name in values else sa.bindparam(name, type_=type_)
 
 
 def _keys(order: Order, name: str, cursor: str | None) -> tuple[Any, ...] | None:

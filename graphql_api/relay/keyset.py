@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,24 +32,24 @@ class Key:
             return ordered
         return ordered.nulls_first() if self.nulls_first else ordered.nulls_last()
 
-    def beyond(self, value: object) -> sa.ColumnElement[bool]:
-        """True for rows that sort strictly after the value in this column alone."""
+    def beyond(self, value: sa.ColumnElement[Any] | None) -> sa.ColumnElement[bool]:
+        """True for rows that sort strictly after the value, or after null, in this column alone."""
         if value is None:
             return self.column.is_not(None) if self.nulls_first else sa.false()
         further = self.column < value if self.descending else self.column > value
         return sa.or_(further, self.column.is_(None)) if self.nullable and not self.nulls_first else further
 
-    def same(self, value: object) -> sa.ColumnElement[bool]:
+    def same(self, value: sa.ColumnElement[Any] | None) -> sa.ColumnElement[bool]:
         return self.column.is_(None) if value is None else self.column == value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Order:
     """Columns to sort by, the last of them unique, so that no two rows share a place."""
 
     keys: tuple[Key, ...]
 
-    @property
+    @cached_property
     def signature(self) -> str:
         """Tells one order from another inside a cursor."""
         return ",".join(
@@ -55,17 +57,20 @@ class Order:
             for key in self.keys
         )
 
+    @cached_property
     def reversed(self) -> Order:
         return Order(tuple(key.reversed() for key in self.keys))
 
     def orderings(self) -> list[sa.ColumnElement[Any]]:
         return [key.ordering() for key in self.keys]
 
-    def values(self, row: Any) -> list[object]:
-        """The sort keys of a row."""
-        return [row[key.name] for key in self.keys]
+    @cached_property
+    def values(self) -> Callable[[Any], tuple[object, ...]]:
+        """Gives the sort keys of a row."""
+        names = [key.name for key in self.keys]
+        return itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
 
-    def after(self, values: Sequence[object]) -> sa.ColumnElement[bool]:
+    def after(self, values: Sequence[sa.ColumnElement[Any] | None]) -> sa.ColumnElement[bool]:
         """True for the rows that sort strictly after the row with these keys.
 
         Columns without nulls that all run the same way compare as one row value, which an index can begin at.
@@ -74,7 +79,7 @@ class Order:
         directions = {key.descending for key in self.keys}
         if len(directions) == 1 and not any(key.nullable for key in self.keys):
             columns = sa.tuple_(*(key.column for key in self.keys))
-            row = sa.tuple_(*(sa.literal(value, key.column.type) for key, value in zip(self.keys, values, strict=True)))
+            row = sa.tuple_(*values)
             return columns < row if directions == {True} else columns > row
         steps = []
         for position, key in enumerate(self.keys):
@@ -82,6 +87,6 @@ class Order:
             steps.append(sa.and_(*same, key.beyond(values[position])))
         return sa.or_(*steps)
 
-    def before(self, values: Sequence[object]) -> sa.ColumnElement[bool]:
+    def before(self, values: Sequence[sa.ColumnElement[Any] | None]) -> sa.ColumnElement[bool]:
         """True for the rows that sort strictly before the row with these keys."""
-        return self.reversed().after(values)
+        return self.reversed.after(values)

@@ -114,12 +114,12 @@ class BadFilter(RequestError):
         self.place = re.findall(r"\w+", path)
 
 
-def condition(task_filter: TaskFilter | None, now: datetime) -> Condition:
-    """The filter in SQL, true without one; durations count from `now`.
+def condition(task_filter: TaskFilter | None, now: datetime) -> Condition | None:
+    """The filter in SQL, None without one; durations count from `now`.
 
     Raises `BadFilter`, which is a BAD_USER_INPUT.
     """
-    return sa.true() if task_filter is None else _Translation(now).level(task_filter, "filter", 1)
+    return None if task_filter is None else _Translation(now).level(task_filter, "filter", 1)
 
 
 OPERATORS: dict[str, Callable[[Any, Any], Condition]] = {

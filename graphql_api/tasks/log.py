@@ -47,7 +47,7 @@ def _number(value: object) -> int:
 
 
 OLDEST_FIRST = Order((Key("cursor", events.c.cursor, _number),))
-NEWEST_FIRST = OLDEST_FIRST.reversed()
+NEWEST_FIRST = OLDEST_FIRST.reversed
 
 NOW = "now_"
 """Before the names of a task's columns where they stand beside those of an event."""

@@ -9,7 +9,6 @@ import strawberry
 
 from graphql_api.context import Info
 from graphql_api.errors import ErrorCode, Refused, ValidationError
-from graphql_api.relay import cursors
 from graphql_api.relay.connections import given
 from graphql_api.tasks import bulk, inputs, reads, selections, writes
 from graphql_api.tasks.inputs import (
@@ -56,8 +55,7 @@ class TaskMutation:
                 row = await writes.create(database, viewer_id, id, values)
         except REASONS as reason:
             return CreateTaskPayload(errors=explain(reason))
-        edge = _edge(row)
-        return CreateTaskPayload(errors=[], task=edge.node, task_edge=edge)
+        return CreateTaskPayload(errors=[], task=Task(row=row), task_edge=_edge(row))
 
     @strawberry.mutation(description="Changes what is given, keeps what is absent, clears what is null.")
     async def update_task(
@@ -73,7 +71,7 @@ class TaskMutation:
             row = await writes.update(database, viewer_id, id, values, given(input.if_version))
         except REASONS as reason:
             return UpdateTaskPayload(errors=explain(reason))
-        return UpdateTaskPayload(errors=[], task=Task.of(row))
+        return UpdateTaskPayload(errors=[], task=Task(row=row))
 
     @strawberry.mutation(
         description="Completes an open task (pending or in progress), reopens a completed one as pending; "
@@ -88,7 +86,7 @@ class TaskMutation:
             row = await writes.toggle(database, viewer_id, id, given(input.completed), given(input.if_version))
         except REASONS as reason:
             return ToggleTaskPayload(errors=explain(reason))
-        return ToggleTaskPayload(errors=[], task=Task.of(row))
+        return ToggleTaskPayload(errors=[], task=Task(row=row))
 
     @strawberry.mutation(description="Deletes a task of the viewer's own.")
     async def delete_task(
@@ -99,8 +97,7 @@ class TaskMutation:
             row = await writes.delete(database, viewer_id, inputs.task_id(input.id), given(input.if_version))
         except REASONS as reason:
             return DeleteTaskPayload(errors=explain(reason))
-        task = Task.of(row)
-        return DeleteTaskPayload(errors=[], deleted_task_id=task.id, task=task)
+        return DeleteTaskPayload(errors=[], deleted_task_id=global_id(row["id"]), task=Task(row=row))
 
     @strawberry.mutation(
         description="Brings a deleted task of the viewer's own back as it was, under its own ID, while its history is "
@@ -111,10 +108,10 @@ class TaskMutation:
         self, info: Info, input: Annotated[RestoreTaskInput, strawberry.argument(description="Which task.")]
     ) -> RestoreTaskPayload:
         try:
-            edge = _edge(await _restored(info, inputs.task_id(input.id)))
+            row = await _restored(info, inputs.task_id(input.id))
         except REASONS as reason:
             return RestoreTaskPayload(errors=explain(reason))
-        return RestoreTaskPayload(errors=[], task=edge.node, task_edge=edge)
+        return RestoreTaskPayload(errors=[], task=Task(row=row), task_edge=_edge(row))
 
     @strawberry.mutation(
         description="Makes up to 100 tasks of the viewer's own: all of them, or none. With an `id` for each of them it "
@@ -134,7 +131,7 @@ class TaskMutation:
             return CreateTasksPayload(errors=errors, tasks=[])
         except REASONS as reason:
             return CreateTasksPayload(errors=explain(reason), tasks=[])
-        return CreateTasksPayload(errors=[], tasks=[Task.of(row) for row in rows])
+        return CreateTasksPayload(errors=[], tasks=[Task(row=row) for row in rows])
 
     @strawberry.mutation(
         description="Changes many tasks in the same way: up to 100 by their IDs, or up to 1000 of the viewer's own by "
@@ -153,7 +150,7 @@ class TaskMutation:
             outcome = await bulk.update(database, viewer_id, selection, values)
         except REASONS as reason:
             return UpdateTasksPayload(errors=explain(reason), tasks=[], affected=0)
-        tasks = [Task.of(row) for row in outcome.in_order_of(selection)]
+        tasks = [Task(row=row) for row in outcome.in_order_of(selection)]
         return UpdateTasksPayload(errors=left_out(selection, outcome), tasks=tasks, affected=len(tasks))
 
     @strawberry.mutation(
@@ -176,7 +173,7 @@ class TaskMutation:
 
 def _edge(row: asyncpg.Record) -> TaskEdge:
     """The task with its cursor in the default order."""
-    return TaskEdge(cursor=cursors.encode(NEWEST_FIRST, NEWEST_FIRST.values(row)), node=Task.of(row))
+    return TaskEdge(row=row, order=NEWEST_FIRST)
 
 
 async def _restored(info: Info, id: UUID) -> asyncpg.Record:

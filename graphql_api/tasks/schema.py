@@ -27,7 +27,7 @@ class TaskQuery:
         if key is None:
             raise bad_input(f"`id` is {inputs.shown(id)}, which is not the ID of a Task.")
         row = await info.context.loader(TaskLoader).load(key)
-        return None if row is None else Task.of(row)
+        return None if row is None else Task(row=row)
 
 
 @strawberry.type
@@ -48,4 +48,4 @@ async def _told(rows: AsyncGenerator[asyncpg.Record, None]) -> AsyncGenerator[Ta
     """Apart from the resolver, so that what graphql-core gives to a resolver is not kept until the next event."""
     async with aclosing(rows):
         async for row in rows:
-            yield TaskEvent.of(row, TaskLog.task(row))
+            yield TaskEvent(row=row, current=TaskLog.task(row))

@@ -65,10 +65,11 @@ def selected(select: TaskSelection, now: datetime) -> Selection:
     if ids is not None:
         return _by_ids(ids)
     try:
-        return Selection(condition(given(select.filter), now))
+        found = condition(given(select.filter), now)
     except BadFilter as bad:
         path = ["input", "select", *bad.place]
         raise Refused(ValidationError(message=bad.message, code=ErrorCode.INVALID, path=path)) from None
+    return Selection(sa.true() if found is None else found)
 
 
 def selected_and_changed(input: UpdateTasksInput, now: datetime) -> tuple[Selection, dict[str, Any]]:

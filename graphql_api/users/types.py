@@ -8,7 +8,7 @@ import strawberry
 
 from graphql_api.auth.identity import is_plain
 from graphql_api.context import Info
-from graphql_api.relay.ids import GlobalID, Node
+from graphql_api.relay.ids import ID_DESCRIPTION, GlobalID, Node
 from graphql_api.scalars import URL
 from graphql_api.users.loaders import UserLoader
 
@@ -18,15 +18,20 @@ NOBODY = "Unknown user"
 
 @strawberry.type(description="A person as others may see them.")
 class User(Node):
+    user_id: strawberry.Private[str]
     name: Annotated[str, strawberry.field(description="What the person is called.")]
     image: Annotated[URL | None, strawberry.field(description="Address of the person's picture, if there is one.")]
+
+    @strawberry.field(description=ID_DESCRIPTION)
+    def id(self) -> strawberry.ID:
+        return global_id(self.user_id)
 
     @classmethod
     async def load(cls, user_id: str, info: Info) -> User:
         """The person with this Better Auth id, together with all others that this operation asks for."""
         row = await info.context.loader(UserLoader).load(user_id)
         return cls(
-            id=global_id(user_id),
+            user_id=user_id,
             name=row.name if row else NOBODY,
             image=URL(row.image) if row and row.image else None,
         )

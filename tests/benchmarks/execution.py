@@ -27,7 +27,7 @@ from graphql_api import scalars, schema
 from graphql_api.context import Context
 from graphql_api.execution.executor import Plan
 from graphql_api.relay import cursors
-from graphql_api.relay.connections import PageInfo
+from graphql_api.relay.connections import Page, PageInfo
 from graphql_api.tasks import log, orders, reads
 from graphql_api.tasks.types import Task, global_id
 
@@ -79,8 +79,8 @@ class Connection:
 
 
 def ready_graph(known: Sequence[Mapping[str, Any]]) -> GraphQLSchema:
-    edges = [Edge(cursor=f"cursor {row['id']}", node=Task.of(row)) for row in known]
-    info = PageInfo(has_next_page=True, has_previous_page=False, start_cursor="start", end_cursor="end")
+    edges = [Edge(cursor=f"cursor {row['id']}", node=Task(row=row)) for row in known]
+    info = PageInfo(page=Page(known, has_next=True, has_previous=False, order=orders.order(None)))
     page = Connection(edges=edges, page_info=info)
 
     def tasks(first: int | None) -> Connection:
@@ -135,13 +135,12 @@ async def parts(known: Sequence[Mapping[str, Any]]) -> None:
     """What is not the executor's in the real graph, for one page."""
     order = orders.order(None)
     made: dict[str, Callable[[], Any]] = {
-        "Task.of": lambda: [Task.of(row) for row in known],
+        "tasks": lambda: [Task(row=row) for row in known],
         "  global_id in it": lambda: [global_id(row["id"]) for row in known],
         "cursors": lambda: [cursors.encode(order, order.values(row)) for row in known],
         "two times as RFC 3339": lambda: [
             scalars.rfc3339(row[name]) for row in known for name in ("created_at", "updated_at")
         ],
-        "reads.owned_by": lambda: reads.owned_by("a-user"),
         "cursors.encode of one event": lambda: cursors.encode(log.OLDEST_FIRST, [5]),
     }
     for name, part in made.items():

@@ -1,0 +1,162 @@
+"""Connections to PostgreSQL, shared by the requests of a process: first come, first served.
+
+asyncpg's own pool lets a newcomer overtake those who wait, and costs as much CPU as a small statement does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import monotonic
+
+import asyncpg
+
+CLOSE_SECONDS = 5
+"""A connection that cannot say good-bye in this time is cut off."""
+
+
+@dataclass(slots=True, eq=False)
+class Kept:
+    """A connection and what the pool has to know of it, in seconds of the monotonic clock."""
+
+    connection: asyncpg.Connection
+    opened_at: float
+    idle_since: float = 0
+
+
+class Pool:
+    """At most `largest` connections, of which at least `smallest` stay open however long nobody needs them."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[asyncpg.Connection]],
+        *,
+        smallest: int,
+        largest: int,
+        idle_seconds: float,
+        recycle_seconds: float,
+    ) -> None:
+        self._connect = connect
+        self._smallest = smallest
+        self._largest = largest
+        self._idle_seconds = idle_seconds
+        self._recycle_seconds = recycle_seconds
+        self._size = 0
+        """Of connections that are open, or being opened."""
+        self._idle: deque[Kept] = deque()
+        """The one that was used last is at the right, and is used next."""
+        self._waiting: deque[asyncio.Future[Kept | None]] = deque()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._stopped: asyncio.Event | None = None
+        """Set when none is left; None until the pool is told to stop."""
+        self._sweep: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        """Open the first connections. Raises whatever connecting raises."""
+        opened: list[Kept] = []
+        try:
+            while len(opened) < self._smallest:
+                opened.append(await self.take())
+        finally:
+            for kept in opened:
+                self.give_back(kept)
+        self._sweep_later()
+
+    async def stop(self) -> None:
+        """Close every connection, those in use when they come back."""
+        self._stopped = asyncio.Event()
+        if self._sweep is not None:
+            self._sweep.cancel()
+        while self._idle:
+            self._close(self._idle.pop())
+        if self._size:
+            await self._stopped.wait()
+        await asyncio.gather(*self._closing)
+
+    async def take(self) -> Kept:
+        """A connection, to be given back or dropped. Raises whatever connecting raises."""
+        while self._idle:
+            kept = self._idle.pop()
+            if not kept.connection.is_closed():
+                return kept
+            self._size -= 1
+        if self._size < self._largest:
+            self._size += 1
+            return await self._open()
+        turn: asyncio.Future[Kept | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            given = await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # too late: what was meant for us goes to the next
+                meant = turn.result()
+                self._gone() if meant is None else self.give_back(meant)
+            raise
+        return given or await self._open()
+
+    def give_back(self, kept: Kept) -> None:
+        """The use has ended."""
+        now = monotonic()
+        if kept.connection.is_closed():
+            self._gone()
+        elif self._stopped or now - kept.opened_at > self._recycle_seconds:
+            self._close(kept)
+        else:
+            kept.idle_since = now
+            self._give(kept)
+
+    def drop(self, kept: Kept) -> None:
+        """The use was broken off: nobody knows what the connection is in the middle of."""
+        kept.connection.terminate()
+        self._gone()
+
+    async def _open(self) -> Kept:
+        """A new connection, which is counted already."""
+        try:
+            return Kept(await self._connect(), monotonic())
+        except BaseException:
+            self._gone()
+            raise
+
+    def _give(self, kept: Kept) -> None:
+        """To the one who has waited longest, or to nobody yet."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(kept)
+                return
+        self._idle.append(kept)
+
+    def _gone(self) -> None:
+        """There is room for another connection: the one who has waited longest opens it, before any newcomer."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._size -= 1
+        if self._stopped and not self._size:
+            self._stopped.set()
+
+    def _close(self, kept: Kept) -> None:
+        async def close() -> None:
+            try:
+                await kept.connection.close(timeout=CLOSE_SECONDS)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                kept.connection.terminate()
+
+        task = asyncio.ensure_future(close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        self._gone()
+
+    def _sweep_later(self) -> None:
+        self._sweep = asyncio.get_running_loop().call_later(self._idle_seconds / 2, self._close_idle)
+
+    def _close_idle(self) -> None:
+        long_ago = monotonic() - self._idle_seconds
+        while self._idle and self._size > self._smallest and self._idle[0].idle_since < long_ago:
+            self._close(self._idle.popleft())
+        self._sweep_later()
