@@ -11,7 +11,6 @@ from types import FrameType
 from typing import Any
 
 import asyncpg
-import httpx
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -54,9 +53,8 @@ def create_app(settings: Settings) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with AsyncExitStack() as stack:
             found = await inspect(settings)
-            client = await stack.enter_async_context(httpx.AsyncClient(timeout=settings.connect_timeout_seconds))
             database = Database(settings)
-            authenticator = Authenticator(settings, database, found, client)
+            authenticator = Authenticator(settings, database, found)
             await database.start()
             stack.push_async_callback(database.stop)
             hub = Hub(settings, TaskLog(database))
