@@ -40,8 +40,11 @@ from graphql_api.tasks.log import TaskLog
 LINKS = {"graphql": "/graphql", "live": "/health/live", "ready": "/health/ready"}
 
 
-def create_app(settings: Settings) -> Starlette:
-    """The server as an ASGI application; its lifespan connects to the database and closes the connections again."""
+def create_app(settings: Settings, found: Tables | None = None) -> Starlette:
+    """The server as an ASGI application; its lifespan connects to the database and closes the connections again.
+
+    `found`: what `inspect` has just returned, so that the lifespan need not look again.
+    """
     engine = Engine(
         schema.build(),
         max_tokens=settings.max_tokens,
@@ -52,16 +55,16 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with AsyncExitStack() as stack:
-            found = await inspect(settings)
+            seen = found or await inspect(settings)
             database = Database(settings)
-            authenticator = Authenticator(settings, database, found)
+            authenticator = Authenticator(settings, database, seen)
             await database.start()
             stack.push_async_callback(database.stop)
             hub = Hub(settings, TaskLog(database))
             hub.start()
             stack.push_async_callback(hub.stop)
             connections = Connections(settings.max_connections_per_user)
-            service = Service(settings, engine, authenticator, database, found, hub, connections)
+            service = Service(settings, engine, authenticator, database, seen, hub, connections)
             stack.enter_context(_told_to_stop(connections.stop))
             yield {"endpoint": Endpoint(service), "socket": Socket(service), "ready": health.Ready(database)}
 
