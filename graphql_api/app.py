@@ -11,7 +11,6 @@ from types import FrameType
 from typing import Any
 
 import asyncpg
-import httpx
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -41,8 +40,11 @@ from graphql_api.tasks.log import TaskLog
 LINKS = {"graphql": "/graphql", "live": "/health/live", "ready": "/health/ready"}
 
 
-def create_app(settings: Settings) -> Starlette:
-    """The server as an ASGI application; its lifespan connects to the database and closes the connections again."""
+def create_app(settings: Settings, found: Tables | None = None) -> Starlette:
+    """The server as an ASGI application; its lifespan connects to the database and closes the connections again.
+
+    `found`: what `inspect` has just returned, so that the lifespan need not look again.
+    """
     engine = Engine(
         schema.build(),
         max_tokens=settings.max_tokens,
@@ -53,17 +55,16 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with AsyncExitStack() as stack:
-            found = await inspect(settings)
-            client = await stack.enter_async_context(httpx.AsyncClient(timeout=settings.connect_timeout_seconds))
+            seen = found or await inspect(settings)
             database = Database(settings)
-            authenticator = Authenticator(settings, database, found, client)
+            authenticator = Authenticator(settings, database, seen)
             await database.start()
             stack.push_async_callback(database.stop)
             hub = Hub(settings, TaskLog(database))
             hub.start()
             stack.push_async_callback(hub.stop)
             connections = Connections(settings.max_connections_per_user)
-            service = Service(settings, engine, authenticator, database, found, hub, connections)
+            service = Service(settings, engine, authenticator, database, seen, hub, connections)
             stack.enter_context(_told_to_stop(connections.stop))
             yield {"endpoint": Endpoint(service), "socket": Socket(service), "ready": health.Ready(database)}
 

@@ -1,15 +1,15 @@
 """Everything an operator can set, each entry once, with its unit and its default."""
 
 import json
+import os
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 Seconds = Annotated[float, Field(gt=0, le=2_000_000, allow_inf_nan=False)]
 """At most three weeks, which is as long as PostgreSQL's timeouts can be."""
-Words = Annotated[tuple[str, ...], NoDecode]
+Words = tuple[str, ...]
 """Several values in one variable, separated by commas."""
 
 NOT_FOR_ASYNCPG = {"channel_binding", "connect_timeout", "pgbouncer", "gssencmode", "keepalives"}
@@ -20,10 +20,10 @@ class ConfigurationError(Exception):
     """A setting that stops the start. The message names the variable and says what would be right."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Read from the environment; the name of a variable is the name of the field in capitals."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     # ------------------------------------------------------------------ database
     database_url: str = Field(
@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     )
     auth_session_table: str | None = Field(default=None, description="The same for sessions: `session` or `sessions`.")
     auth_jwks_table: str | None = Field(default=None, description="The same for keys: `jwks` or `jwkss`.")
-    auth_columns: Annotated[dict[str, str], NoDecode] = Field(
+    auth_columns: dict[str, str] = Field(
         default={},
         description='Columns with names of their own, as JSON: `{"session.userId": "owner"}`. camelCase and '
         "snake_case are found without it.",
@@ -198,9 +198,11 @@ class Settings(BaseSettings):
 
     @classmethod
     def from_environment(cls, **changes: Any) -> Self:
-        """The settings of this process; a mistake is a `ConfigurationError` of one line for each variable."""
+        """The settings of this process, and changes to them; a mistake is a `ConfigurationError` of one line for each
+        variable."""
+        given = {name: os.environ[name.upper()] for name in cls.model_fields if name.upper() in os.environ}
         try:
-            return cls(**changes)
+            return cls(**(given | changes))
         except ValidationError as error:
             raise ConfigurationError("\n".join(map(_explain, error.errors()))) from None
 

@@ -25,7 +25,7 @@ def settings(database_url: str, **changes: Any) -> Settings:
         "pool_min": 1,
         "session_cache_seconds": 0,
     }
-    return Settings(_env_file=None, **(values | changes))
+    return Settings(**(values | changes))
 
 
 @asynccontextmanager

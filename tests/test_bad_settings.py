@@ -14,7 +14,7 @@ def mistake(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
     for name in ("DATABASE_URL", *variables):
         monkeypatch.setenv(name, variables.get(name, URL))
     with pytest.raises(ConfigurationError) as error:
-        Settings.from_environment(_env_file=None)
+        Settings.from_environment()
     return str(error.value)
 
 
@@ -97,7 +97,7 @@ def test_every_mistake_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_missing_database_url_is_told_with_an_example(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
     with pytest.raises(ConfigurationError) as error:
-        Settings.from_environment(_env_file=None)
+        Settings.from_environment()
     assert str(error.value) == (
         "DATABASE_URL is not set; write it like DATABASE_URL=postgresql://user:password@host/database"
     )

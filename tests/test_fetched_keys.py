@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from graphql_api.auth import tokens
+from graphql_api.auth import fetched_keys
 from tests.asking import ask, bearer, refusal, who
 from tests.client import serving, settings
 from tests.clock import Clock
@@ -67,7 +67,7 @@ def key_server(listening_key_server: KeyServer) -> KeyServer:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock.of(monkeypatch, tokens)
+    return Clock.of(monkeypatch, fetched_keys)
 
 
 @asynccontextmanager

@@ -1,21 +1,24 @@
 """From the headers of a request to the Identity behind it, or to none."""
 
+from __future__ import annotations
+
 import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from math import inf
-
-import httpx
+from typing import TYPE_CHECKING
 
 from graphql_api.auth.identity import BadCredential, Identity
 from graphql_api.auth.sessions import Sessions, cookie_value, unsign
 from graphql_api.auth.tables import Tables
-from graphql_api.auth.tokens import FetchedKeys, Keys, TableKeys, Tokens
 from graphql_api.database import Database
 from graphql_api.errors import Code, RequestError
 from graphql_api.settings import Settings
+
+if TYPE_CHECKING:
+    from graphql_api.auth.tokens import Keys, Tokens
 
 Headers = Sequence[tuple[bytes, bytes]]
 """As they came, names in lower case."""
@@ -34,14 +37,14 @@ class Authenticator:
     `SESSION_CACHE_SECONDS`.
     """
 
-    def __init__(self, settings: Settings, database: Database, tables: Tables, client: httpx.AsyncClient) -> None:
+    def __init__(self, settings: Settings, database: Database, tables: Tables) -> None:
         self._secrets = settings.secrets
         self._cookie_name = settings.cookie_name
         self._cookie_origins = settings.cookie_origins
         self._raw_bearer = settings.accept_raw_bearer
         self._session_seconds = settings.session_cache_seconds
         self._sessions = Sessions(database, tables)
-        self._tokens = _tokens(settings, database, tables, client)
+        self._tokens = _tokens(settings, database, tables)
         self._known: dict[bytes, tuple[Identity, float]] = {}
 
     async def identify(self, headers: Headers, *, anew: bool = False) -> Identity | None:
@@ -137,15 +140,18 @@ def _by_name(headers: Headers) -> Mapping[bytes, list[str]]:
     return sent
 
 
-def _tokens(settings: Settings, database: Database, tables: Tables, client: httpx.AsyncClient) -> Tokens | None:
+def _tokens(settings: Settings, database: Database, tables: Tables) -> Tokens | None:
     """A verifier of JWTs, when the settings say whose to accept."""
     if not settings.issuer:
         return None
+    from graphql_api.auth.tokens import TableKeys, Tokens  # slow to import: only where there are JWTs
+
     keys: Keys
-    if settings.auth_jwks_url:
-        keys = FetchedKeys(settings.auth_jwks_url, client)
-    elif tables.jwks is not None:
+    if tables.jwks is not None and not settings.auth_jwks_url:
         keys = TableKeys(database, tables.jwks)
     else:
-        keys = FetchedKeys(f"{settings.auth_url or settings.issuer}/api/auth/jwks", client)
+        from graphql_api.auth.fetched_keys import FetchedKeys  # and httpx with it, which nobody else needs
+
+        url = settings.auth_jwks_url or f"{settings.auth_url or settings.issuer}/api/auth/jwks"
+        keys = FetchedKeys(url, timeout_seconds=settings.connect_timeout_seconds)
     return Tokens(keys, settings.issuer, settings.audience)

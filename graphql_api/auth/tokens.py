@@ -1,6 +1,5 @@
 """JWTs of Better Auth's JWT plugin, and the public keys that they are checked with."""
 
-import asyncio
 import json
 import logging
 import time
@@ -9,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-import httpx
 import jwt
 import sqlalchemy as sa
 
@@ -17,7 +15,6 @@ from graphql_api.auth.identity import BadCredential, Identity, is_plain
 from graphql_api.auth.sessions import is_banned
 from graphql_api.auth.tables import in_utc
 from graphql_api.database import Database
-from graphql_api.errors import Code, RequestError
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +28,6 @@ ALGORITHMS = {
 
 LEEWAY_SECONDS = 5
 GRACE_SECONDS = 30 * 24 * 3600  # Better Auth's default `gracePeriod`: how long a rotated key stays in the JWKS
-REFETCH_SECONDS = 30
-KEYS_KEPT_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,49 +63,6 @@ class TableKeys:
             return None
         expires_at = rows[0]["expires_at"]
         return Key(json.loads(rows[0]["jwk"]), rows[0]["alg"], expires_at and in_utc(expires_at).timestamp())
-
-
-class FetchedKeys:
-    """Keys of a JWKS address, for a Better Auth on another database.
-
-    Fetched when an unknown `kid` comes by or the keys are ten minutes old, but never twice within 30 seconds: or
-    anybody could make us hammer the sign-in server with invented kids. When a fetch fails the old keys stay.
-    """
-
-    def __init__(self, url: str, client: httpx.AsyncClient) -> None:
-        self._url = url
-        self._client = client
-        self._keys: dict[str, Key] | None = None
-        self._tried_at = self._fetched_at = float("-inf")
-        self._fetching = asyncio.Lock()
-
-    async def find(self, kid: str) -> Key | None:
-        if self._should_fetch(kid):
-            async with self._fetching:
-                if self._should_fetch(kid):  # else another request has fetched while this one waited
-                    await self._fetch()
-        if self._keys is None:
-            raise RequestError(
-                Code.SERVICE_UNAVAILABLE,
-                "The keys of the sign-in server cannot be fetched right now. Try again soon.",
-            )
-        return self._keys.get(kid)
-
-    def _should_fetch(self, kid: str) -> bool:
-        now = time.monotonic()
-        wanted = self._keys is None or kid not in self._keys or now - self._fetched_at > KEYS_KEPT_SECONDS
-        return wanted and now - self._tried_at > REFETCH_SECONDS
-
-    async def _fetch(self) -> None:
-        try:
-            response = await self._client.get(self._url)
-            response.raise_for_status()
-            self._keys = {jwk["kid"]: Key(jwk, jwk.get("alg")) for jwk in response.json()["keys"]}
-            self._fetched_at = time.monotonic()
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
-            logger.warning("no keys from %s: %r", self._url, error)
-        finally:
-            self._tried_at = time.monotonic()
 
 
 class Tokens:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import asyncpg
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from graphql_api.auth import tables
 from graphql_api.migrations.partitions import renew
@@ -18,6 +17,9 @@ from graphql_api.migrations.revisions import PROJECT, current, revisions
 from graphql_api.migrations.role import admit, leave, let_read
 from graphql_api.migrations.users import check_keys, link
 from graphql_api.settings import ConfigurationError, Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 ADVISORY_LOCK = 7_251_046_931
 """Any number, so long as every version of this project takes the same."""
@@ -78,6 +80,8 @@ async def maintain(settings: Settings) -> list[str]:
 @asynccontextmanager
 async def transaction(settings: Settings) -> AsyncIterator[AsyncConnection]:
     """One transaction on a connection of its own, past the pooler where there is a way past it; one at a time."""
+    from sqlalchemy.ext.asyncio import create_async_engine  # the server, which imports this room, needs none
+
     url = settings.database_url_direct or settings.database_url
     engine = create_async_engine(
         "postgresql+asyncpg://",
