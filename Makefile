@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: dev test check format schema constraints
+.PHONY: dev test check bench format schema constraints
 
 dev: .venv/installed ## a running server with sample data
 	@$(BIN)/graphql-api dev
@@ -13,6 +13,10 @@ test: .venv/installed ## the whole suite, on a PostgreSQL of its own
 
 check: .venv/installed ## format, lint, types and import floors; also part of the suite
 	@$(BIN)/python -m pytest -n0 -q tests/test_house.py
+
+bench: .venv/installed ## what a request costs beside an endpoint without GraphQL, and how that grows; a quarter of an hour
+	@$(BIN)/python -m tests.benchmarks.bench
+	@$(BIN)/python -m tests.benchmarks.growth
 
 format: .venv/installed
 	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format --quiet .

@@ -29,13 +29,17 @@ from graphql_api.errors import Code
 from graphql_api.events import Hub
 from graphql_api.http import health
 from graphql_api.http.endpoint import Endpoint
-from graphql_api.http.middleware import RequestId
+from graphql_api.http.middleware import RequestId, Shortcut
 from graphql_api.http.negotiation import HTML, JSON, preferred
-from graphql_api.http.service import Connections, Service
+from graphql_api.http.service import Connections, Deadlines, Service
 from graphql_api.http.websocket import Socket
+from graphql_api.memory import Memory
 from graphql_api.operations.engine import Engine
 from graphql_api.settings import ConfigurationError, Settings
 from graphql_api.tasks.log import TaskLog
+
+REMEMBERED = 10_000
+"""People whose rows are at hand for some seconds."""
 
 LINKS = {"graphql": "/graphql", "live": "/health/live", "ready": "/health/ready"}
 
@@ -64,7 +68,9 @@ def create_app(settings: Settings, found: Tables | None = None) -> Starlette:
             hub.start()
             stack.push_async_callback(hub.stop)
             connections = Connections(settings.max_connections_per_user)
-            service = Service(settings, engine, authenticator, database, seen, hub, connections)
+            people: Memory[str, Any] = Memory(REMEMBERED, settings.session_cache_seconds)
+            deadlines = Deadlines(settings.request_timeout_seconds)
+            service = Service(settings, engine, authenticator, database, seen, hub, people, connections, deadlines)
             stack.enter_context(_told_to_stop(connections.stop))
             yield {"endpoint": Endpoint(service), "socket": Socket(service), "ready": health.Ready(database)}
 
@@ -72,12 +78,9 @@ def create_app(settings: Settings, found: Tables | None = None) -> Starlette:
         lifespan=lifespan,
         routes=[
             Route("/", _welcome),
-            Route(
-                "/graphql", _stateful("endpoint"), methods=["GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"]
-            ),
             WebSocketRoute("/graphql", _socket),
             Route("/health/live", health.live),
-            Route("/health/ready", _stateful("ready")),
+            Route("/health/ready", _ready),
         ],
         exception_handlers={HTTPException: _not_here},
         middleware=[
@@ -91,6 +94,7 @@ def create_app(settings: Settings, found: Tables | None = None) -> Starlette:
                 expose_headers=["X-Request-Id", "Retry-After"],
                 max_age=86_400,
             ),
+            Middleware(Shortcut, "/graphql", "endpoint"),
         ],
     )
 
@@ -149,14 +153,9 @@ def _told_to_stop(tell: Callable[[], None]) -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def _stateful(name: str) -> Any:
-    """A route to what the lifespan has made under this name."""
-
-    async def call(request: Request) -> Response:
-        response: Response = await getattr(request.state, name)(request)
-        return response
-
-    return call
+async def _ready(request: Request) -> Response:
+    response: Response = await request.state.ready(request)
+    return response
 
 
 async def _socket(websocket: WebSocket) -> None:

@@ -14,6 +14,7 @@ from graphql_api.auth.tables import Tables
 from graphql_api.database import Database
 from graphql_api.errors import unauthenticated
 from graphql_api.events import Hub
+from graphql_api.memory import Memory
 
 L = TypeVar("L")
 
@@ -25,6 +26,8 @@ class Context:
     database: Database
     tables: Tables
     hub: Hub
+    people: Memory[str, Any]
+    """Rows of those who asked lately, by Better Auth's ids."""
     identity: Identity | None
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     _loaders: dict[Any, Any] = field(default_factory=dict)

@@ -44,7 +44,7 @@ class Pool:
         self._idle_seconds = idle_seconds
         self._recycle_seconds = recycle_seconds
         self._size = 0
-        """Of connections that are open, or being opened."""
+        """Of connections that are open, or being opened or closed."""
         self._idle: deque[Kept] = deque()
         """The one that was used last is at the right, and is used next."""
         self._waiting: deque[asyncio.Future[Kept | None]] = deque()
@@ -73,7 +73,6 @@ class Pool:
             self._close(self._idle.pop())
         if self._size:
             await self._stopped.wait()
-        await asyncio.gather(*self._closing)
 
     async def take(self) -> Kept:
         """A connection, to be given back or dropped. Raises whatever connecting raises."""
@@ -108,9 +107,8 @@ class Pool:
             self._give(kept)
 
     def drop(self, kept: Kept) -> None:
-        """The use was broken off: nobody knows what the connection is in the middle of."""
-        kept.connection.terminate()
-        self._gone()
+        """The use was broken off, and asyncpg tells PostgreSQL so: what the connection is still in nobody knows."""
+        self._close(kept)
 
     async def _open(self) -> Kept:
         """A new connection, which is counted already."""
@@ -146,17 +144,20 @@ class Pool:
                 await kept.connection.close(timeout=CLOSE_SECONDS)
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 kept.connection.terminate()
+            finally:
+                self._gone()
 
         task = asyncio.ensure_future(close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-        self._gone()
 
     def _sweep_later(self) -> None:
         self._sweep = asyncio.get_running_loop().call_later(self._idle_seconds / 2, self._close_idle)
 
     def _close_idle(self) -> None:
         long_ago = monotonic() - self._idle_seconds
-        while self._idle and self._size > self._smallest and self._idle[0].idle_since < long_ago:
+        spare = self._size - self._smallest
+        while self._idle and spare > 0 and self._idle[0].idle_since < long_ago:
             self._close(self._idle.popleft())
+            spare -= 1
         self._sweep_later()

@@ -47,9 +47,9 @@ class Duration:
         return moment
 
 
-def rfc3339(moment: datetime) -> str:
-    """The moment in UTC, with as many digits of a second as it has."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+def in_utc(moment: datetime) -> datetime:
+    """The moment in UTC. It becomes text when the whole answer does: `http.service.encoded`."""
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
 def parse_datetime(value: object) -> datetime:
@@ -107,7 +107,7 @@ SCALARS: Mapping[Any, ScalarDefinition] = {
         name="DateTime",
         description="A moment: RFC 3339 with an offset, `2026-01-31T09:00:00+01:00`. Always answered in UTC.",
         specified_by_url="https://scalars.graphql.org/andimarek/date-time",
-        serialize=rfc3339,
+        serialize=in_utc,
         parse_value=parse_datetime,
     ),
     DateTimeOrDuration: strawberry.scalar(
@@ -115,7 +115,7 @@ SCALARS: Mapping[Any, ScalarDefinition] = {
         description="A moment as RFC 3339, or an ISO 8601 duration counted from now when the request arrives: "
         "`P7D` is a week ahead, `-PT1H` an hour ago.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
-        serialize=rfc3339,
+        serialize=in_utc,
         parse_value=parse_datetime_or_duration,
     ),
     UUID: strawberry.scalar(

@@ -11,7 +11,6 @@ from graphql import (
     GraphQLInt,
     GraphQLObjectType,
     GraphQLSchema,
-    OperationDefinitionNode,
     get_introspection_query,
     parse,
 )
@@ -45,8 +44,7 @@ def known(*, introspection: bool = True) -> Documents:
 
 
 def price(query: str, **variables: Any) -> int:
-    operation = engine(max_cost=10**30).prepare(query, None, variables)
-    return operation.document.price(operation.definition, variables)
+    return engine(max_cost=10**30).prepare(query, None, variables).operation.price(variables)
 
 
 def refused(query: str, **variables: Any) -> Code:
@@ -96,18 +94,17 @@ def test_prices_are_remembered_by_the_size_of_variables_alone() -> None:
     document = known().get(
         "query ($first: Int, $filter: TaskFilter) { viewer { tasks(first: $first, filter: $filter) { totalCount } } }"
     )
-    [operation] = [node for node in document.node.definitions if isinstance(node, OperationDefinitionNode)]
+    operation = document.operation(None)
     for words in ("milk", "bread" * 1000):
-        document.price(operation, {"first": 7, "filter": {"search": words}})
-    assert len(document._prices) == 1
+        operation.price({"first": 7, "filter": {"search": words}})
+    assert len(operation._prices) == 1
 
 
 def test_remembered_prices_are_bounded() -> None:
-    document = known().get("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }")
-    [operation] = [node for node in document.node.definitions if isinstance(node, OperationDefinitionNode)]
+    operation = known().get("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }").operation(None)
     for number in range(1000):
-        document.price(operation, {"ids": ["a"] * number})
-    assert len(document._prices) <= documents.PRICES_REMEMBERED
+        operation.price({"ids": ["a"] * number})
+    assert len(operation._prices) <= documents.PRICES_REMEMBERED
 
 
 @pytest.mark.parametrize("query", [get_introspection_query(descriptions=False), EVERY_OPTION])
@@ -214,7 +211,7 @@ def test_a_value_takes_the_place_of_a_default() -> None:
 
 def test_each_operation_has_its_own_price() -> None:
     document = known().get("query A { viewer { id } } query B { viewer { user { id } } }")
-    assert [document.price(document.operation(name), {}) for name in "AB"] == [1, 2]
+    assert [document.operation(name).price({}) for name in "AB"] == [1, 2]
 
 
 def test_everything_of_100_tasks_may_be_asked_for_when_they_are_changed() -> None:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from graphql_api import memory
 from graphql_api.auth import authenticate
 from graphql_api.auth.sessions import cookie_value, sign, unsign
 from tests.asking import COOKIE, bearer, cookie, refusal, who
@@ -308,7 +309,7 @@ async def test_a_sign_out_counts_at_once_without_a_cache(api: Api, ada: Person, 
 async def test_a_sign_out_counts_after_the_seconds_of_the_cache(
     database_url: str, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ada, clock = await issuer.sign_up("Ada"), Clock.of(monkeypatch, authenticate)
+    ada, clock = await issuer.sign_up("Ada"), Clock.of(monkeypatch, authenticate, memory)
     signed_token = await issuer.sign_in(ada)
     async with serving(settings(database_url, session_cache_seconds=5)) as client:
         assert await who(client, bearer(signed_token)) == ada.email
@@ -322,7 +323,7 @@ async def test_a_sign_out_counts_after_the_seconds_of_the_cache(
 async def test_the_cache_does_not_prolong_a_session(
     database_url: str, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ada, clock = await issuer.sign_up("Ada"), Clock.of(monkeypatch, authenticate)
+    ada, clock = await issuer.sign_up("Ada"), Clock.of(monkeypatch, authenticate, memory)
     signed_token = await issuer.sign_in(ada, expires_in=timedelta(seconds=60))
     async with serving(settings(database_url, session_cache_seconds=600)) as client:
         assert await who(client, bearer(signed_token)) == ada.email

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from graphql_api import memory
 from graphql_api.auth import authenticate
 from tests.asking import ask, bearer, refusal, who
 from tests.client import Api, serving, settings
@@ -266,7 +267,7 @@ async def test_a_token_of_a_deleted_user_shows_nobody(api: Api, ada: Person) -> 
 async def test_a_token_is_remembered_until_it_expires_and_no_longer(
     api: Api, ada: Person, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = Clock.of(monkeypatch, authenticate)
+    clock = Clock.of(monkeypatch, authenticate, memory)
     token = key.sign(default_claims(ada) | {"exp": int(time.time()) + 900})
     assert await who(api.client, bearer(token)) == ada.email
     await api.issuer.connection.execute("DELETE FROM jwks")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from math import inf
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from graphql_api.auth.sessions import Sessions, cookie_value, unsign
 from graphql_api.auth.tables import Tables
 from graphql_api.database import Database
 from graphql_api.errors import Code, RequestError
+from graphql_api.memory import Memory
 from graphql_api.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Authenticator:
         self._session_seconds = settings.session_cache_seconds
         self._sessions = Sessions(database, tables)
         self._tokens = _tokens(settings, database, tables)
-        self._known: dict[bytes, tuple[Identity, float]] = {}
+        self._known: Memory[bytes, Identity] = Memory(REMEMBERED)
 
     async def identify(self, headers: Headers, *, anew: bool = False) -> Identity | None:
         """Who sends these raw headers; None when they carry no credential. At most one SELECT.
@@ -55,14 +55,19 @@ class Authenticator:
         A bearer token decides alone; only without one does the cookie count. Raises `BadCredential` when the one that
         decides is bad, and FORBIDDEN when a page of a foreign origin asks with the cookie.
         """
-        sent = _by_name(headers)
-        authorizations = [[*value.split(maxsplit=1), "", ""] for value in sent[b"authorization"]]
-        bearers = [token.strip() for scheme, token, *_ in authorizations if scheme.lower() == "bearer"]
+        authorizations = [value for name, value in headers if name == b"authorization"]
+        if len(authorizations) == 1 and not anew:
+            [value] = authorizations
+            if value.startswith(b"Bearer ") and (identity := self._known.get(_digest(value[7:], is_bearer=True))):
+                return identity
+        schemes = [[*value.decode("latin-1").split(maxsplit=1), "", ""] for value in authorizations]
+        bearers = [token.strip() for scheme, token, *_ in schemes if scheme.lower() == "bearer"]
         if len(bearers) > 1:
             raise BadCredential("The request has more than one bearer token.")
         if bearers:
             return await self._verified(bearers[0], is_bearer=True, anew=anew)
-        cookie = cookie_value(sent[b"cookie"], self._cookie_name)
+        cookies = [value.decode("latin-1") for name, value in headers if name == b"cookie"]
+        cookie = cookie_value(cookies, self._cookie_name)
         if cookie is None:
             return None
         self.refuse_foreign_pages(headers)
@@ -91,29 +96,27 @@ class Authenticator:
         A browser sends the cookie whichever page asks: `SameSite` does not stop those of sibling subdomains. And it
         lets every page open a WebSocket.
         """
-        sent = _by_name(headers)
-        own = {f"{scheme}://{host}" for host in sent[b"host"] for scheme in ("http", "https")}  # TLS may end before us
-        for origin in sent[b"origin"]:
+        hosts, origins = (
+            [value.decode("latin-1") for name, value in headers if name == sought] for sought in (b"host", b"origin")
+        )
+        own = {f"{scheme}://{host}" for host in hosts for scheme in ("http", "https")}  # TLS may end before us
+        for origin in origins:
             if origin not in self._cookie_origins | own:
                 raise RequestError(
                     Code.FORBIDDEN, f"Pages of {origin[:100]} may not use the session cookie; see TRUSTED_ORIGINS."
                 )
 
     async def _verified(self, credential: str, *, is_bearer: bool, anew: bool) -> Identity:
-        digest = sha256(f"{is_bearer:d}{credential}".encode()).digest()
-        known = self._known.get(digest)
+        digest = _digest(credential.encode("latin-1"), is_bearer=is_bearer)
         is_token = is_bearer and credential.count(".") == 2
-        if known is not None and known[1] > time.time() and (is_token or not anew):
-            return known[0]
+        known = self._known.get(digest)
+        if known is not None and (is_token or not anew):
+            return known
         if is_token:
             identity, trusted_until = await self._from_token(credential)
         else:
             identity, trusted_until = await self._from_session(credential, is_bearer=is_bearer)
-        self._known.pop(digest, None)
-        if trusted_until > time.time():
-            if len(self._known) >= REMEMBERED:
-                del self._known[next(iter(self._known))]
-            self._known[digest] = identity, trusted_until
+        self._known.keep(digest, identity, trusted_until)
         return identity
 
     async def _from_token(self, token: str) -> tuple[Identity, float]:
@@ -133,11 +136,8 @@ class Authenticator:
         return identity, min(identity.expires_at, time.time() + self._session_seconds)
 
 
-def _by_name(headers: Headers) -> Mapping[bytes, list[str]]:
-    sent: dict[bytes, list[str]] = defaultdict(list)
-    for name, value in headers:
-        sent[name].append(value.decode("latin-1"))
-    return sent
+def _digest(credential: bytes, *, is_bearer: bool) -> bytes:
+    return sha256(b"%d%b" % (is_bearer, credential)).digest()
 
 
 def _tokens(settings: Settings, database: Database, tables: Tables) -> Tokens | None:

@@ -1,12 +1,12 @@
 """/graphql: one request, one operation, one answer (GraphQL over HTTP, the draft that its official audit tests)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from graphql import ExecutionResult, GraphQLError, OperationType
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from graphql_api.errors import Code
 from graphql_api.http import request as graphql_request
@@ -14,7 +14,7 @@ from graphql_api.http import sse
 from graphql_api.http.graphiql import PAGE
 from graphql_api.http.negotiation import EVENT_STREAM, GRAPHQL_RESPONSE, HTML, JSON, preferred
 from graphql_api.http.request import Refusal
-from graphql_api.http.service import Service, content, errors_of, formatted, in_time
+from graphql_api.http.service import Service, content, encoded, errors_of, formatted
 from graphql_api.http.sse import EventStream
 from graphql_api.operations.engine import was_executed
 
@@ -32,38 +32,49 @@ STATUS_OF_MISTAKES = {GRAPHQL_RESPONSE: 400, JSON: 200, EVENT_STREAM: 200}
 """Of a well-formed request whose document or variables are at fault. Clients that ask for plain JSON take anything but
 200 for a broken network. The draft of August 2026 has 422 for both; no popular client or server does yet."""
 
-HEADERS = {"Vary": "Accept", "Cache-Control": "private, no-store"}
+OF = {
+    media: [
+        (b"content-type", f"{media}; charset=utf-8".encode()),
+        (b"vary", b"Accept"),
+        (b"cache-control", b"private, no-store"),
+    ]
+    for media in (JSON, GRAPHQL_RESPONSE, EVENT_STREAM)
+}
+"""Headers of an answer of each kind, in the form in which ASGI has them."""
+
 RETRY_AFTER_SECONDS = "5"
 
 
 class Endpoint:
-    """Answers requests for as long as the server runs."""
+    """Answers requests for as long as the server runs. An ASGI application: what it says often needs no more."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._settings = service.settings
 
-    async def __call__(self, request: Request) -> Response:
-        accept = ",".join(request.headers.getlist("accept"))
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        accept = graphql_request.header(scope, b"accept")
         offered = (JSON, GRAPHQL_RESPONSE, HTML, EVENT_STREAM)
-        if self._settings.graphiql and request.method == "GET" and preferred(accept, offered) == HTML:
-            return HTMLResponse(PAGE, headers={"Vary": "Accept"})
+        if self._settings.graphiql and scope["method"] == "GET" and preferred(accept, offered) == HTML:
+            await HTMLResponse(PAGE, headers={"Vary": "Accept"})(scope, receive, send)
+            return
         media = preferred(accept, (JSON, GRAPHQL_RESPONSE, EVENT_STREAM))
         if media is None:
             message = f"Nothing in the Accept header can be answered; {JSON}, {GRAPHQL_RESPONSE}, {EVENT_STREAM} can."
-            return _refused([Refusal(406, message)], JSON)
-        try:
-            async with in_time(self._settings.request_timeout_seconds):
-                return await self._answer(request, media)
-        except Exception as reason:
-            return _refused(errors_of(reason), media)
+            response: ASGIApp = _refused([Refusal(406, message)], JSON)
+        else:
+            try:
+                response = await self._service.deadlines.within(self._answer(scope, receive, media))
+            except Exception as reason:
+                response = _refused(errors_of(reason), media)
+        await response(scope, receive, send)
 
-    async def _answer(self, request: Request, media: str) -> Response:
-        parameters = await graphql_request.read(request, self._settings.max_body_bytes)
-        headers = request.scope["headers"]
+    async def _answer(self, scope: Scope, receive: Receive, media: str) -> ASGIApp:
+        query, operation_name, variables = await graphql_request.read(scope, receive, self._settings.max_body_bytes)
+        headers = scope["headers"]
         identity = await self._service.authenticator.identify(headers)
-        operation = self._service.engine.prepare(parameters.query, parameters.operation_name, parameters.variables)
-        if operation.type is OperationType.MUTATION and request.method == "GET":
+        operation = self._service.engine.prepare(query, operation_name, variables)
+        if operation.type is OperationType.MUTATION and scope["method"] == "GET":
             raise Refusal(405, "A mutation is not executed over GET; send it by POST.", {"Allow": "POST"})
         if operation.type is not OperationType.SUBSCRIPTION:
             return _answered(await self._service.execute(operation, identity), media)
@@ -72,7 +83,23 @@ class Endpoint:
         return EventStream(self._service, operation, identity, headers)
 
 
-def _answered(result: ExecutionResult, media: str) -> Response:
+@dataclass(slots=True)
+class Answer:
+    """A response that is whole: an ASGI application that sends it."""
+
+    status: int
+    body: bytes
+    headers: Sequence[tuple[bytes, bytes]]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [*self.headers, (b"content-length", b"%d" % len(self.body))]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def _answered(result: ExecutionResult, media: str) -> Answer:
+    if not result.errors and media != EVENT_STREAM:
+        return Answer(200, encoded({"data": result.data}), OF[media])
     if not was_executed(result):
         return _refused(result.errors or [], media)
     answer = content(result)
@@ -81,7 +108,7 @@ def _answered(result: ExecutionResult, media: str) -> Response:
     return _response(503 if unavailable else 200, answer, media)
 
 
-def _refused(errors: Sequence[GraphQLError], media: str) -> Response:
+def _refused(errors: Sequence[GraphQLError], media: str) -> Answer:
     """A response without `data`: nothing was executed."""
     answer = formatted(errors)
     headers: Mapping[str, str] = {}
@@ -94,15 +121,10 @@ def _refused(errors: Sequence[GraphQLError], media: str) -> Response:
     return _response(status, {"errors": answer}, media, headers)
 
 
-def _response(status: int, answer: Any, media: str, headers: Mapping[str, str] | None = None) -> Response:
+def _response(status: int, answer: Any, media: str, headers: Mapping[str, str] | None = None) -> Answer:
     retry = {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else {}
-    body = orjson.dumps(answer)
-    if media == EVENT_STREAM:
-        # what is refused at the door is no stream
-        body, media = (sse.only(answer), media) if status == 200 else (body, JSON)
-    return Response(
-        body,
-        status_code=status,
-        headers={**HEADERS, **retry, **(headers or {})},
-        media_type=f"{media}; charset=utf-8",
-    )
+    if media == EVENT_STREAM and status != 200:
+        media = JSON  # what is refused at the door is no stream
+    body = sse.only(answer) if media == EVENT_STREAM else encoded(answer)
+    more = [(name.lower().encode(), value.encode()) for name, value in (retry | dict(headers or {})).items()]
+    return Answer(status, body, [*OF[media], *more])

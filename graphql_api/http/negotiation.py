@@ -1,6 +1,6 @@
 """Which media type a client wants, by the `Accept` header (RFC 9110, section 12.5.1)."""
 
-from collections.abc import Sequence
+from functools import lru_cache
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 JSON = "application/json"
@@ -8,7 +8,8 @@ EVENT_STREAM = "text/event-stream"
 HTML = "text/html"
 
 
-def preferred(accept: str, offered: Sequence[str]) -> str | None:
+@lru_cache(1000)
+def preferred(accept: str, offered: tuple[str, ...]) -> str | None:
     """The offer that the header likes best; of equals the one it names first, then the one offered first.
 
     None when it likes none of them. An empty header likes them all.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import orjson
-from starlette.requests import ClientDisconnect, Request
+from starlette.datastructures import QueryParams
+from starlette.types import Receive, Scope
 
 from graphql_api.errors import Code, RequestError
 
@@ -24,8 +25,11 @@ class Refusal(RequestError):
         self.headers = headers or {}
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
+KINDS = {"query": str, "operationName": str, "variables": dict, "extensions": dict}
+WORDS = {str: "a string", dict: "an object", list: "an array", bool: "a boolean"}
+
+
+class Parameters(NamedTuple):
     """The parts of a well-formed request."""
 
     query: str
@@ -33,13 +37,29 @@ class Parameters:
     variables: Mapping[str, Any]
 
 
-async def read(request: Request, longest: int) -> Parameters:
+async def read(scope: Scope, receive: Receive, longest: int) -> Parameters:
     """The parameters of a GET or POST. Raises `Refusal`."""
-    if request.method == "GET":
-        return checked(_from_url(request))
-    if request.method != "POST":
-        raise Refusal(405, f"{request.method} is not answered here; send GET or POST.", {"Allow": "GET, POST"})
-    content_type = request.headers.get("content-type", "")
+    method = scope["method"]
+    if method == "GET":
+        return checked(_from_url(scope))
+    if method != "POST":
+        raise Refusal(405, f"{method} is not answered here; send GET or POST.", {"Allow": "GET, POST"})
+    check_type(header(scope, b"content-type"))
+    body = await _body(receive, longest)
+    if not body:
+        raise Refusal(400, 'The body is empty; send an object like {"query": "{ viewer { name } }"}.')
+    return checked(_json(body, "The body"))
+
+
+def header(scope: Scope, name: bytes) -> str:
+    """All values of a header, as one list; empty without any."""
+    values = [value for key, value in scope["headers"] if key == name]
+    return b",".join(values).decode("latin-1")
+
+
+@lru_cache(1000)
+def check_type(content_type: str) -> None:
+    """Raises `Refusal` for a body that is no JSON in UTF-8."""
     media, _, parameters = content_type.partition(";")
     if media.strip().lower() != "application/json":
         sent = f"is {media.strip()!r}" if content_type else "is missing"
@@ -47,32 +67,31 @@ async def read(request: Request, longest: int) -> Parameters:
     charset = parameters.lower().partition("charset=")[2].split(";")[0].strip(' "')
     if charset not in ("", "utf-8", "utf8"):
         raise Refusal(415, f"The charset is {charset!r}; send utf-8.", {"Accept-Post": "application/json"})
-    body = await _body(request, longest)
-    if not body:
-        raise Refusal(400, 'The body is empty; send an object like {"query": "{ viewer { name } }"}.')
-    return checked(_json(body, "The body"))
 
 
-async def _body(request: Request, longest: int) -> bytes:
-    body = bytearray()
+async def _body(receive: Receive, longest: int) -> bytes:
+    body = b""
     length = 0
-    try:
-        async for chunk in request.stream():
-            length += len(chunk)
-            if length <= longest:
-                body += chunk
-            elif length > DRAIN_BYTES:
-                break
-    except ClientDisconnect:
-        raise Refusal(400, "The connection was closed in the middle of the body.") from None
+    is_more = True
+    while is_more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refusal(400, "The connection was closed in the middle of the body.")
+        chunk = message.get("body", b"")
+        length += len(chunk)
+        if length <= longest:
+            body = body + chunk if body else chunk
+        elif length > DRAIN_BYTES:
+            break
+        is_more = message.get("more_body", False)
     if length > longest:
         raise Refusal(413, f"The body is longer than {longest} bytes, which is the most that is read.")
-    return bytes(body)
+    return body
 
 
-def _from_url(request: Request) -> dict[str, Any]:
+def _from_url(scope: Scope) -> dict[str, Any]:
     """Parameters of a GET; an empty one counts as absent."""
-    given: dict[str, Any] = {name: value for name, value in request.query_params.items() if value}
+    given: dict[str, Any] = {name: value for name, value in QueryParams(scope["query_string"]).items() if value}
     for name in ("variables", "extensions"):
         if name in given:
             given[name] = _json(given[name].encode(errors="surrogatepass"), f"`{name}`")
@@ -91,15 +110,10 @@ def checked(given: Any) -> Parameters:
         raise Refusal(400, "The body is an array; batches are not answered, send one operation at a time.")
     if not isinstance(given, dict):
         raise Refusal(400, 'The body is not an object; send one like {"query": "{ viewer { name } }"}.')
-    for name, kind in (
-        ("query", "a string"),
-        ("operationName", "a string"),
-        ("variables", "an object"),
-        ("extensions", "an object"),
-    ):
+    for name, kind in KINDS.items():
         value = given.get(name)
-        if value is not None and _kind(value) != kind:
-            raise Refusal(400, f"`{name}` is {_kind(value)}; it must be {kind}.")
+        if value is not None and type(value) is not kind:
+            raise Refusal(400, f"`{name}` is {WORDS.get(type(value), 'a number')}; it must be {WORDS[kind]}.")
     query = given.get("query")
     if not query:
         if "persistedQuery" in (given.get("extensions") or {}):
@@ -107,8 +121,3 @@ def checked(given: Any) -> Parameters:
             raise RequestError(Code.PERSISTED_QUERY_NOT_SUPPORTED, "PersistedQueryNotSupported")
         raise Refusal(400, "`query` is missing; send the GraphQL document in it.")
     return Parameters(query, given.get("operationName") or None, given.get("variables") or {})
-
-
-def _kind(value: Any) -> str:
-    """What a value of JSON is, in words."""
-    return {str: "a string", dict: "an object", list: "an array", bool: "a boolean"}.get(type(value), "a number")

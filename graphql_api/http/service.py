@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+import orjson
 from graphql import ExecutionResult, GraphQLError
 
 from graphql_api.auth.authenticate import Authenticator
@@ -18,10 +19,13 @@ from graphql_api.context import Context
 from graphql_api.database import Database
 from graphql_api.errors import Code, RateLimited, RequestError, presentable
 from graphql_api.events import Hub
+from graphql_api.memory import Memory
 from graphql_api.operations.documents import NotExecuted
-from graphql_api.operations.engine import Engine, Operation
+from graphql_api.operations.engine import Engine, Prepared
 from graphql_api.settings import Settings
 from graphql_api.telemetry.logs import request_id
+
+T = TypeVar("T")
 
 MESSAGE_MAX = 500
 """Characters of an error's message; what is beyond is cut off."""
@@ -62,6 +66,49 @@ class Connections:
             stream.cancel()
 
 
+class Deadlines:
+    """Ends what takes too long. All have the same time, so that the first to begin is the first to end, and one timer
+    is enough for all of them."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._running: dict[object, tuple[asyncio.Task[Any], float]] = {}
+        """In the order in which they began, each with its deadline by the clock of the loop."""
+        self._overdue: set[object] = set()
+        self._is_watching = False
+
+    async def within(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the work gives. Raises TIMEOUT when it takes longer."""
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        one = object()
+        self._running[one] = task, loop.time() + self._seconds
+        if not self._is_watching:
+            self._is_watching = True
+            loop.call_later(self._seconds, self._watch, loop)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if one in self._overdue and task.uncancel() <= 0:
+                message = f"The request took more than {self._seconds:g} s and was ended. Ask for less at once."
+                raise RequestError(Code.TIMEOUT, message) from None
+            raise
+        finally:
+            self._running.pop(one, None)
+            self._overdue.discard(one)
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End what is overdue, and look again when the next one would be."""
+        for one, (task, deadline) in list(self._running.items()):
+            if deadline > loop.time():
+                loop.call_at(deadline, self._watch, loop)
+                return
+            del self._running[one]
+            self._overdue.add(one)
+            task.cancel()
+        self._is_watching = False
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """Made once for as long as the server runs."""
@@ -72,27 +119,23 @@ class Service:
     database: Database
     tables: Tables
     hub: Hub
+    people: Memory[str, Any]
     connections: Connections
+    deadlines: Deadlines
 
-    async def execute(self, operation: Operation, identity: Identity | None) -> ExecutionResult:
+    async def execute(self, operation: Prepared, identity: Identity | None) -> ExecutionResult:
         return await self.engine.execute(operation, self._context(identity))
 
-    def subscribe(self, operation: Operation, identity: Identity | None) -> AsyncGenerator[ExecutionResult, None]:
+    def subscribe(self, operation: Prepared, identity: Identity | None) -> AsyncGenerator[ExecutionResult, None]:
         return self.engine.subscribe(operation, lambda: self._context(identity))
 
     def _context(self, identity: Identity | None) -> Context:
-        return Context(self.database, self.tables, self.hub, identity)
+        return Context(self.database, self.tables, self.hub, self.people, identity)
 
 
-@asynccontextmanager
-async def in_time(seconds: float) -> AsyncIterator[None]:
-    """Raises TIMEOUT when it takes longer."""
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        message = f"The request took more than {seconds:g} s and was ended. Ask for less at once."
-        raise RequestError(Code.TIMEOUT, message) from None
+def encoded(answer: Any) -> bytes:
+    """JSON, with times as the scalar `DateTime` has them."""
+    return orjson.dumps(answer, option=orjson.OPT_UTC_Z)
 
 
 def content(result: ExecutionResult) -> dict[str, Any]:

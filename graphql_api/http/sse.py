@@ -7,15 +7,14 @@ from collections.abc import AsyncGenerator
 from contextlib import ExitStack, aclosing
 from typing import Any
 
-import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from graphql_api.auth.authenticate import Headers
 from graphql_api.auth.identity import Identity
 from graphql_api.http.negotiation import EVENT_STREAM
-from graphql_api.http.service import Service, content, errors_of, formatted
-from graphql_api.operations.engine import Operation
+from graphql_api.http.service import Service, content, encoded, errors_of, formatted
+from graphql_api.operations.engine import Prepared
 
 HEARTBEAT_SECONDS = 30
 """Proxies close what is silent for a minute."""
@@ -33,7 +32,7 @@ def only(answer: Any) -> bytes:
 
 def _next(answer: Any) -> bytes:
     # urql splits lines at LF, not at CRLF; JSON in one line has neither
-    return b"event: next\ndata: %s\n\n" % orjson.dumps(answer)
+    return b"event: next\ndata: %s\n\n" % encoded(answer)
 
 
 class EventStream(Response):
@@ -41,7 +40,7 @@ class EventStream(Response):
 
     media_type = EVENT_STREAM
 
-    def __init__(self, service: Service, operation: Operation, identity: Identity | None, headers: Headers) -> None:
+    def __init__(self, service: Service, operation: Prepared, identity: Identity | None, headers: Headers) -> None:
         """Raises RATE_LIMITED when the user has too many connections."""
         super().__init__(headers=HEADERS)
         del self.headers["content-length"]

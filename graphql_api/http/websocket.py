@@ -16,9 +16,9 @@ from graphql_api.auth.authenticate import Headers
 from graphql_api.auth.identity import Identity
 from graphql_api.errors import Code, RateLimited, RequestError
 from graphql_api.http.request import Refusal, checked
-from graphql_api.http.service import Service, content, errors_of, formatted, in_time
+from graphql_api.http.service import Service, content, encoded, errors_of, formatted
 from graphql_api.operations.documents import NotExecuted
-from graphql_api.operations.engine import Operation, was_executed
+from graphql_api.operations.engine import Prepared, was_executed
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +164,7 @@ class _Connection:
         else:
             self._running[id] = asyncio.create_task(self._run(id, operation))
 
-    async def _run(self, id: str, operation: Operation) -> None:
+    async def _run(self, id: str, operation: Prepared) -> None:
         """One operation, to its `complete` or its `error`."""
         with suppress(WebSocketDisconnect):
             try:
@@ -178,15 +178,14 @@ class _Connection:
             del self._running[id]  # the client may use the id again as soon as it reads this
             await self._send(last)
 
-    async def _answer(self, id: str, operation: Operation) -> None:
+    async def _answer(self, id: str, operation: Prepared) -> None:
         identity = await self._service.authenticator.identify(self._headers)
         if operation.type is OperationType.SUBSCRIPTION:
             async with aclosing(self._service.subscribe(operation, identity)) as results:
                 async for result in results:
                     await self._send({"type": "next", "id": id, "payload": content(result)})
             return
-        async with in_time(self._service.settings.request_timeout_seconds):
-            result = await self._service.execute(operation, identity)
+        result = await self._service.deadlines.within(self._service.execute(operation, identity))
         if not was_executed(result):
             raise NotExecuted(result.errors or [])
         await self._send({"type": "next", "id": id, "payload": content(result)})
@@ -206,7 +205,7 @@ class _Connection:
 
     async def _send(self, message: Mapping[str, Any]) -> None:
         """Raises `WebSocketDisconnect` when either side has closed the socket."""
-        text = orjson.dumps(message).decode()
+        text = encoded(message).decode()
         try:
             await self._websocket.send_text(text)
         except RuntimeError:  # we closed it, while this was about to be sent

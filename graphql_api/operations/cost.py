@@ -20,9 +20,12 @@ from graphql import (
     InlineFragmentNode,
     IntValueNode,
     ListValueNode,
+    NamedTypeNode,
+    NonNullTypeNode,
     ObjectValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
+    TypeNode,
     ValueNode,
     VariableNode,
     get_named_type,
@@ -57,20 +60,35 @@ class Size(NamedTuple):
     values: int = 0
 
 
-def sizes(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> dict[str, Size]:
-    """The size of each variable, or of its default where it is absent.
+NO_SIZE = Size()
+
+
+class Sizes:
+    """The sizes of an operation's variables, or of their defaults where they are absent.
 
     A value of a wrong type has some size: the operation will be refused for it, but not here.
     """
-    found = {}
-    for definition in operation.variable_definitions or ():
-        name = definition.variable.name.value
-        default = definition.default_value
-        if name in variables or default is None:
-            found[name] = _size(variables.get(name))
-        else:
-            found[name] = _size(value_from_ast_untyped(default))
-    return found
+
+    def __init__(self, operation: OperationDefinitionNode) -> None:
+        self._all = [(one.variable.name.value, one.default_value) for one in operation.variable_definitions or ()]
+        self._some = [
+            (name, default)
+            for (name, default), one in zip(self._all, operation.variable_definitions or (), strict=True)
+            if not _is_sizeless(one.type)
+        ]
+
+    def of(self, variables: Mapping[str, Any]) -> dict[str, Size]:
+        found = {name: NO_SIZE for name, _ in self._all}
+        for name, default in self._some:
+            given = name in variables or default is None
+            found[name] = _size(variables.get(name) if given else value_from_ast_untyped(default))  # type: ignore[arg-type]
+        return found
+
+
+def _is_sizeless(type_: TypeNode) -> bool:
+    """True for texts and the like: whatever they hold, they are not the size of a page."""
+    inner = type_.type if isinstance(type_, NonNullTypeNode) else type_
+    return isinstance(inner, NamedTypeNode) and inner.name.value in ("ID", "String", "Boolean")
 
 
 class Price:

@@ -1,6 +1,7 @@
 """Documents: parsed, validated and priced once, and then remembered by their text."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from graphql import (
@@ -24,7 +25,7 @@ REMEMBERED = 500
 REMEMBERED_LENGTH = 20_000
 """Characters; a longer document is read anew each time, so that what is remembered stays small."""
 PRICES_REMEMBERED = 100
-"""Of one document: its operations with variables of different sizes."""
+"""Of one operation, with variables of different sizes."""
 
 
 class NotExecuted(Exception):
@@ -35,22 +36,49 @@ class NotExecuted(Exception):
         self.errors = errors
 
 
+class Operation:
+    """One operation of a valid document: what it costs, and how it is executed."""
+
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode, definition: OperationDefinitionNode) -> None:
+        self.document = document
+        self.definition = definition
+        self.name = definition.name.value if definition.name else None
+        self.type = definition.operation
+        self.declared = frozenset(one.variable.name.value for one in definition.variable_definitions or ())
+        self._schema = schema
+        self._sizes = cost.Sizes(definition)
+        self._prices: dict[tuple[cost.Size, ...], int] = {}
+
+    def price(self, variables: Mapping[str, Any]) -> int:
+        """What it costs with these variables; worked out once for each size of its variables."""
+        sizes = self._sizes.of(variables)
+        key = tuple(sizes.values())
+        if key not in self._prices:
+            if len(self._prices) >= PRICES_REMEMBERED:
+                self._prices.clear()
+            fragments = {d.name.value: d for d in self.document.definitions if isinstance(d, FragmentDefinitionNode)}
+            self._prices[key] = cost.Price(self._schema, fragments, sizes).of(self.definition)
+        return self._prices[key]
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Made when it is first asked for, and kept as long as the document."""
+        executor_class = StrawberryGraphQLCoreExecutionContext  # so that resolvers get Strawberry's info
+        return Plan(self._schema, self.document, self.definition, executor_class)
+
+
 class Document:
-    """A valid document, its operations by name, what they cost, and how they are executed."""
+    """The operations of a valid document."""
 
     def __init__(self, schema: GraphQLSchema, node: DocumentNode) -> None:
-        self.node = node
-        self._schema = schema
-        self._fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
-        self._operations = [d for d in node.definitions if isinstance(d, OperationDefinitionNode)]
-        self._prices: dict[tuple[int, tuple[cost.Size, ...]], int] = {}
-        self._plans: dict[int, Plan] = {}
+        definitions = [one for one in node.definitions if isinstance(one, OperationDefinitionNode)]
+        self._operations = [Operation(schema, node, one) for one in definitions]
 
-    def operation(self, name: str | None) -> OperationDefinitionNode:
+    def operation(self, name: str | None) -> Operation:
         """The operation of that name; without a name the only one. Raises OPERATION_RESOLUTION_FAILURE."""
-        named = {operation.name.value: operation for operation in self._operations if operation.name}
         if name is None and len(self._operations) == 1:
             return self._operations[0]
+        named = {operation.name: operation for operation in self._operations if operation.name}
         if name in named:
             return named[name]
         has = f"it has {', '.join(named) or 'one without a name'}"
@@ -59,23 +87,6 @@ class Document:
         else:
             message = f"The document has no operation named {name!r}; {has}."
         raise RequestError(Code.OPERATION_RESOLUTION_FAILURE, message)
-
-    def price(self, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> int:
-        """What the operation costs with these variables; worked out once for each size of its variables."""
-        sizes = cost.sizes(operation, variables)
-        key = (id(operation), tuple(sizes.values()))
-        if key not in self._prices:
-            if len(self._prices) >= PRICES_REMEMBERED:
-                self._prices.clear()
-            self._prices[key] = cost.Price(self._schema, self._fragments, sizes).of(operation)
-        return self._prices[key]
-
-    def plan(self, operation: OperationDefinitionNode) -> Plan:
-        """The plan of the operation, kept as long as the document."""
-        if id(operation) not in self._plans:
-            executor_class = StrawberryGraphQLCoreExecutionContext  # so that resolvers get Strawberry's info
-            self._plans[id(operation)] = Plan(self._schema, self.node, operation, executor_class)
-        return self._plans[id(operation)]
 
 
 class Documents:

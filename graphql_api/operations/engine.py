@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
 from inspect import isawaitable
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphql import (
     ExecutionResult,
     FieldNode,
     GraphQLError,
     GraphQLSchema,
-    OperationDefinitionNode,
     OperationType,
     create_source_event_stream,
     located_error,
@@ -22,30 +20,22 @@ from graphql import (
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from graphql_api.errors import PASSING, Code, RequestError
-from graphql_api.execution.executor import Plan
 from graphql_api.operations import rules
-from graphql_api.operations.documents import REMEMBERED_LENGTH, Document, Documents, NotExecuted
+from graphql_api.operations.documents import REMEMBERED_LENGTH, Documents, NotExecuted, Operation
 
 RETRY_SECONDS = 1
 """Until an event is executed again that met the database away."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """An operation that may run: its document is valid, and it is not too expensive."""
+class Prepared(NamedTuple):
+    """An operation that may run with these variables: its document is valid, and it is not too expensive."""
 
-    document: Document
-    definition: OperationDefinitionNode
-    name: str | None
+    operation: Operation
     variables: Mapping[str, Any]
 
     @property
     def type(self) -> OperationType:
-        return self.definition.operation
-
-    @property
-    def plan(self) -> Plan:
-        return self.document.plan(self.definition)
+        return self.operation.type
 
 
 class Engine:
@@ -57,69 +47,68 @@ class Engine:
         self._max_values = max_tokens
         self._documents = Documents(schema, max_tokens=max_tokens, introspection=introspection)
 
-    def prepare(self, text: str, name: str | None, variables: Mapping[str, Any]) -> Operation:
+    def prepare(self, text: str, name: str | None, variables: Mapping[str, Any]) -> Prepared:
         """The operation to execute.
 
         Raises `NotExecuted`, or `RequestError` for an unknown or too expensive operation or too many variables.
         """
         rules.check_variables(variables, self._max_values)
-        document = self._documents.get(text)
-        definition = document.operation(name)
-        if definition.operation is OperationType.SUBSCRIPTION and len(text) > REMEMBERED_LENGTH:
+        operation = self._documents.get(text).operation(name)
+        if operation.type is OperationType.SUBSCRIPTION and len(text) > REMEMBERED_LENGTH:
             raise RequestError(
                 Code.GRAPHQL_VALIDATION_FAILED,
                 f"The document has {len(text)} characters; one with a subscription, which is kept as long as it runs, "
                 f"may have {REMEMBERED_LENGTH}.",
             )
-        price = document.price(definition, variables)
+        price = operation.price(variables)
         if price > self._max_cost:
             raise RequestError(
                 Code.COST_LIMIT_EXCEEDED,
                 f"The operation could read {price} objects; at most {self._max_cost} are allowed. Ask for less.",
             )
-        declared = {variable.variable.name.value for variable in definition.variable_definitions or ()}
-        given = {name: value for name, value in variables.items() if name in declared}
-        return Operation(document, definition, name, given)
+        if not operation.declared.issuperset(variables):
+            variables = {name: value for name, value in variables.items() if name in operation.declared}
+        return Prepared(operation, variables)
 
-    async def execute(self, operation: Operation, context: object, root: object = None) -> ExecutionResult:
+    async def execute(self, prepared: Prepared, context: object, root: object = None) -> ExecutionResult:
         """The result as graphql-core makes it; errors are as they were raised."""
-        result = operation.plan.execute(operation.variables, context, root)
+        result = prepared.operation.plan.execute(prepared.variables, context, root)
         return result if isinstance(result, ExecutionResult) else await result
 
     async def subscribe(
-        self, operation: Operation, contexts: Callable[[], object]
+        self, prepared: Prepared, contexts: Callable[[], object]
     ) -> AsyncGenerator[ExecutionResult, None]:
         """A result for each event, each with a context of its own: what one remembers is too old for the next.
 
         Raises what ends the stream: `NotExecuted` before the first event, later whatever its source raises.
         """
         try:
-            async with aclosing(await self._source(operation, contexts())) as events:
+            async with aclosing(await self._source(prepared, contexts())) as events:
                 async for event in events:
-                    yield await self._executed(operation, contexts, event)
+                    yield await self._executed(prepared, contexts, event)
                     del event  # the next may be days away
         except NotExecuted:
             raise
         except Exception as error:
-            [root, *_] = operation.definition.selection_set.selections  # a subscription has one
+            [root, *_] = prepared.operation.definition.selection_set.selections  # a subscription has one
             path = [(root.alias or root.name).value] if isinstance(root, FieldNode) else None
             raise located_error(error, [root], path) from error
 
-    async def _executed(self, operation: Operation, contexts: Callable[[], object], event: object) -> ExecutionResult:
+    async def _executed(self, prepared: Prepared, contexts: Callable[[], object], event: object) -> ExecutionResult:
         """The result for an event. With the database away half of it would be null, and nobody would ask again."""
         while True:
-            result = await self.execute(operation, contexts(), event)
+            result = await self.execute(prepared, contexts(), event)
             if not any((error.extensions or {}).get("code") in PASSING for error in result.errors or ()):
                 return result
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _source(self, operation: Operation, context: object) -> AsyncGenerator[Any, None]:
+    async def _source(self, prepared: Prepared, context: object) -> AsyncGenerator[Any, None]:
         """The events, not executed yet. The executor that finds them is not kept: it is large, and they may be rare."""
         executor = StrawberryGraphQLCoreExecutionContext.build(
             self._schema,
-            operation.document.node,
-            raw_variable_values=dict(operation.variables),
-            operation_name=operation.name,
+            prepared.operation.document,
+            raw_variable_values=dict(prepared.variables),
+            operation_name=prepared.operation.name,
             context_value=context,
         )
         if isinstance(executor, list):

@@ -47,14 +47,14 @@ def check_variables(variables: Mapping[str, Any], most: int) -> None:
 
 
 def count_values(value: Any, most: float = float("inf")) -> int:
-    """How many values are inside of an object or a list, at any depth; counts no further than `most`."""
+    """How many values are inside of an object or a list of JSON, at any depth; counts no further than `most`."""
     number = 0
     pending = [value]
     while pending and number <= most:
         value = pending.pop()
-        inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+        inner = value.values() if type(value) is dict else value if type(value) is list else ()
         number += len(inner)
-        pending.extend(inner)
+        pending += [one for one in inner if type(one) is dict or type(one) is list]
     return number
 
 

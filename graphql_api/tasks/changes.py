@@ -1,12 +1,11 @@
 """What an event says has changed, in words that a client can show."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import strawberry
 
-from graphql_api.scalars import rfc3339
 from graphql_api.tasks.models import Priority, Status
 from graphql_api.users.types import global_id
 
@@ -28,7 +27,7 @@ class TaskFieldChange:
 
 
 def _moment(value: str) -> str:
-    return rfc3339(datetime.fromisoformat(value))
+    return datetime.fromisoformat(value).astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _boolean(value: bool) -> str:
