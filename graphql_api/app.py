@@ -14,7 +14,6 @@ import asyncpg
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
@@ -29,7 +28,7 @@ from graphql_api.errors import Code
 from graphql_api.events import Hub
 from graphql_api.http import health
 from graphql_api.http.endpoint import Endpoint
-from graphql_api.http.middleware import RequestId, Shortcut
+from graphql_api.http.middleware import CrossOrigin, RequestId, Shortcut
 from graphql_api.http.negotiation import HTML, JSON, preferred
 from graphql_api.http.service import Connections, Deadlines, Service
 from graphql_api.http.websocket import Socket
@@ -86,7 +85,7 @@ def create_app(settings: Settings, found: Tables | None = None) -> Starlette:
         middleware=[
             Middleware(RequestId),
             Middleware(
-                CORSMiddleware,
+                CrossOrigin,
                 allow_origins=sorted(settings.cookie_origins),
                 allow_methods=["GET", "POST"],
                 allow_headers=["*"],

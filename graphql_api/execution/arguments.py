@@ -13,6 +13,7 @@ Arguments = Callable[[VariableValues], dict[str, Any]]
 """The arguments of a field with these variables: a new dict each time. Raises GraphQLError."""
 
 _Part = Callable[[dict[str, Any], VariableValues], None]
+"""Adds one argument to those of a field."""
 
 _NO_VARIABLES = VariableValues({}, {})
 
@@ -22,10 +23,15 @@ def arguments(definition: GraphQLField, node: FieldNode) -> Arguments | None:
     if not definition.args:
         return None
     given = {argument.name.value: argument for argument in node.arguments or ()}
-    parts = [_part(node, name, argument, given.get(name)) for name, argument in definition.args.items()]
+    constants: dict[str, Any] = {}
+    parts = [
+        part
+        for name, argument in definition.args.items()
+        if (part := _part(node, name, argument, given.get(name), constants))
+    ]
 
     def values(variables: VariableValues) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        found = constants.copy()
         for part in parts:
             part(found, variables)
         return found
@@ -33,8 +39,10 @@ def arguments(definition: GraphQLField, node: FieldNode) -> Arguments | None:
     return values
 
 
-def _part(node: FieldNode, name: str, argument: GraphQLArgument, given: ArgumentNode | None) -> _Part:
-    """What adds one argument to those of a field."""
+def _part(
+    node: FieldNode, name: str, argument: GraphQLArgument, given: ArgumentNode | None, constants: dict[str, Any]
+) -> _Part | None:
+    """What adds one argument; None for a constant, which is put among the constants."""
 
     def coerce(found: dict[str, Any], variables: VariableValues) -> None:
         coerce_argument(found, node, name, argument, given, variables, None)
@@ -46,9 +54,10 @@ def _part(node: FieldNode, name: str, argument: GraphQLArgument, given: Argument
         coerce(constant, _NO_VARIABLES)
     except Exception:
         return coerce  # with variables inside of it, or wrong, and then each execution has to say so
-    if all(_is_immutable(value) for value in constant.values()):
-        return lambda found, _variables: found.update(constant)
-    return coerce  # a resolver may change what it is given: the next one gets its own
+    if not all(_is_immutable(value) for value in constant.values()):
+        return coerce  # a resolver may change what it is given: the next one gets its own
+    constants |= constant
+    return None
 
 
 def _variable(variable: str, name: str, is_required: bool, coerce: _Part) -> _Part:

@@ -12,7 +12,7 @@ For `{ title owner { name } }` of a `Task`, with Strawberry's resolvers, it is
         except Exception as error:
             v0 = f0.fail(run, error, (path, 'title', 'Task'), locals())
         # owner: User!
-        v1, is_waiting = f1.later(run, source, (path, 'owner', 'Task')), True
+        v1, is_waiting = f1.later(run, source, (path, 'owner', 'Task'), {}), True
         answer = {'title': v0, 'owner': v1}
         return run.together(answer) if is_waiting else answer
 
@@ -33,6 +33,7 @@ from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet, 
 from graphql.execution.values import VariableValues
 from graphql.pyutils import inspect
 
+from graphql_api.execution.arguments import arguments
 from graphql_api.execution.completion import completing
 from graphql_api.execution.plans import Completion, Field, Selection
 from graphql_api.execution.resolvers import (
@@ -109,9 +110,9 @@ class Compiler:
 
     def _field(self, key: str, definition: GraphQLField, parent: GraphQLObjectType, details: FieldDetailsList) -> Field:
         field = Field(key, definition, parent, details)
+        field.arguments = arguments(definition, field.nodes[0])
         field.method = method(definition, self._strawberry)
-        if attribute(definition) is None:
-            field.resolve = resolver(field, self._strawberry)
+        field.resolve = resolver(field, self._strawberry)
         return completing(field, field, self.write)
 
 
@@ -163,25 +164,29 @@ def _field(field: Field, number: int, names: dict[str, Any]) -> list[str]:
     v, f = f"v{number}", f"f{number}"
     names[f] = field
     path = f"(path, {field.key!r}, {field.parent.name!r})"
+    given = f"{f}.arguments(run.variables)" if field.arguments else "{}"
     if is_coroutine(field.definition):
-        return [f"{v}, is_waiting = {f}.later(run, source, {path}), True"]
+        lines = [f"{v}, is_waiting = {f}.later(run, source, {path}, {given}), True"]
+        if not field.arguments:
+            return lines  # nothing can go wrong yet
+    else:
+        lines = [f"{v} = {_read(field, f, path, given, names)}", *_expected(field, v, f, path, names)]
     return [
         "try:",
-        f"    {v} = {_read(field, f, path, names)}",
-        *_indented(_expected(field, v, f, path, names)),
+        *_indented(lines),
         "except Exception as error:",
         f"    {v} = {f}.fail(run, error, {path}, locals())",
     ]
 
 
-def _read(field: Field, f: str, path: str, names: dict[str, Any]) -> str:
+def _read(field: Field, f: str, path: str, given: str, names: dict[str, Any]) -> str:
     """What a resolver gives."""
     if name := attribute(field.definition):
         return f"source.{name}"
     if field.method:
         names[f"{f}_method"] = field.method
         return f"{f}_method(source)"
-    return f"{f}.resolve(run, source, {path})"
+    return f"{f}.resolve(run, source, {path}, {given})"
 
 
 def _expected(field: Field, v: str, f: str, path: str, names: dict[str, Any]) -> list[str]:

@@ -26,6 +26,7 @@ from graphql import (
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import is_awaitable
 
+from graphql_api.execution.arguments import Arguments
 from graphql_api.execution.run import Run, Steps, to_path
 from graphql_api.execution.values import PLAIN, Coroutine, coerced, is_plain
 
@@ -96,13 +97,15 @@ class Place:
 class Field(Place):
     """A field in its place."""
 
-    __slots__ = ("definition", "details", "key", "method", "name", "parent", "resolve")
+    __slots__ = ("arguments", "definition", "details", "key", "method", "name", "parent", "resolve")
 
     method: Callable[[Any], Any] | None
     """The function of the source, where that is all there is to the resolver."""
 
-    resolve: Callable[[Run, Any, Steps], Any]
-    """Calls the resolver for a source and a path; missing where an attribute of the source is all there is to it."""
+    arguments: Arguments | None
+    """Gives the arguments for the variables of a run; None for a field that has none."""
+    resolve: Callable[[Run, Any, Steps, dict[str, Any]], Any]
+    """Calls the resolver for a source, a path, and arguments."""
 
     def __init__(
         self, key: str, definition: GraphQLField, parent: GraphQLObjectType, details: FieldDetailsList
@@ -120,10 +123,10 @@ class Field(Place):
             path = path[0]
         return run.core.build_resolve_info(self.definition, list(self.nodes), self.parent, to_path(path))
 
-    async def later(self, run: Run, source: Any, path: Steps) -> Any:
+    async def later(self, run: Run, source: Any, path: Steps, given: dict[str, Any]) -> Any:
         """Resolved and completed by a task, for a resolver that is a coroutine."""
         try:
-            value = self.resolve(run, source, path)
+            value = self.resolve(run, source, path, given)
             done = self.complete(run, await value if is_awaitable(value) else value, path)
             return await done if type(done) is Coroutine else done
         except Exception as error:

@@ -6,12 +6,11 @@ Whatever is not recognised is called as graphql-core would call it.
 from __future__ import annotations
 
 import keyword
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from graphql import GraphQLField, GraphQLObjectType, GraphQLResolveInfo
-from graphql.pyutils import is_awaitable
+from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLResolveInfo
 from strawberry import Info
 from strawberry.relay.types import GlobalID
 from strawberry.scalars import is_scalar
@@ -22,14 +21,15 @@ from strawberry.types.base import StrawberryMaybe, StrawberryObjectDefinition, S
 from strawberry.types.cast import TYPE_CAST_ATTRIBUTE as CAST
 from strawberry.types.enum import StrawberryEnumDefinition
 from strawberry.types.field import StrawberryField
+from strawberry.types.fields.resolver import StrawberryResolver
 
-from graphql_api.execution.arguments import Arguments, arguments
 from graphql_api.execution.plans import Field
 from graphql_api.execution.run import Run, Steps
 
 __all__ = ["CAST", "attribute", "checks_its_class", "is_coroutine", "method", "own_class", "resolver"]
 
-Resolve = Callable[[Run, Any, Steps], Any]
+Resolve = Callable[[Run, Any, Steps, dict[str, Any]], Any]
+"""Calls a resolver for a source and a path, with arguments as the schema has them."""
 
 
 def attribute(definition: GraphQLField) -> str | None:
@@ -53,20 +53,19 @@ def method(definition: GraphQLField, schema: Schema | None) -> Callable[[Any], A
 
 
 def is_coroutine(definition: GraphQLField) -> bool:
-    """True when all there is to calling the resolver is done in a coroutine: arguments are coerced before it begins."""
-    return not definition.args and _strawberry_field(definition, "_async_resolver") is not None
+    """True when all there is to calling the resolver is done in a coroutine, once its arguments are coerced."""
+    return _strawberry_field(definition, "_async_resolver") is not None
 
 
 def resolver(field: Field, schema: Schema | None) -> Resolve:
-    """What calls the field's resolver, with its arguments and all that it asks for."""
+    """What calls the field's resolver, with all that it asks for."""
     definition = field.definition
-    values = arguments(definition, field.nodes[0])
     if definition.resolve is None:
-        return _default(field, values)
+        return _default(field)
     theirs = _strawberry_field(definition, "_resolver") or _strawberry_field(definition, "_async_resolver")
-    if theirs is not None and schema is not None:
-        return _strawberry(field, theirs, schema, values)
-    return _as_graphql_core(field, definition.resolve, values)
+    if theirs is None or theirs.base_resolver is None or schema is None or schema.exception_handlers:
+        return _as_graphql_core(field, definition.resolve)
+    return _strawberry(field, theirs, theirs.base_resolver, schema)
 
 
 def checks_its_class(type_: GraphQLObjectType) -> bool:
@@ -80,20 +79,18 @@ def own_class(type_: GraphQLObjectType) -> type:
     return definition.origin
 
 
-def _as_graphql_core(field: Field, resolve: Callable[..., Any], values: Arguments | None) -> Resolve:
-    def call(run: Run, source: Any, path: Steps) -> Any:
-        given = values(run.variables) if values else {}
+def _as_graphql_core(field: Field, resolve: Callable[..., Any]) -> Resolve:
+    def call(run: Run, source: Any, path: Steps, given: dict[str, Any]) -> Any:
         return resolve(source, field.info(run, path), **given)
 
     return call
 
 
-def _default(field: Field, values: Arguments | None) -> Resolve:
+def _default(field: Field) -> Resolve:
     """graphql-core's `default_field_resolver`."""
     name = field.name
 
-    def call(run: Run, source: Any, path: Steps) -> Any:
-        given = values(run.variables) if values else {}
+    def call(run: Run, source: Any, path: Steps, given: dict[str, Any]) -> Any:
         value = source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
         return value(field.info(run, path), **given) if callable(value) else value
 
@@ -116,42 +113,29 @@ def _strawberry_field(definition: GraphQLField, wrapper: str) -> StrawberryField
     return field if type(field).get_result is StrawberryField.get_result else None
 
 
-def _strawberry(field: Field, theirs: StrawberryField, schema: Schema, values: Arguments | None) -> Resolve:
-    if schema.exception_handlers or theirs.base_resolver is None:
-        assert field.definition.resolve is not None
-        return _as_graphql_core(field, field.definition.resolve, values)
-    wanted = theirs.base_resolver
-    call_it: Callable[..., Any] = wanted  # the function itself is a step less
-    if callable(wanted.wrapped_func):
-        call_it = wanted.wrapped_func
+def _strawberry(field: Field, theirs: StrawberryField, wanted: StrawberryResolver[Any], schema: Schema) -> Resolve:
+    function: Callable[..., Any] = wanted.wrapped_func if callable(wanted.wrapped_func) else wanted
     wants_self = wanted.self_parameter is not None
     source_names = [p.name for p in (wanted.parent_parameter, wanted.root_parameter) if p is not None]
     info_name = None if wanted.info_parameter is None else wanted.info_parameter.name
-    parts = [_argument(argument, schema) for argument in theirs.arguments]
+    arguments = dict(_argument(argument, schema) for argument in theirs.arguments)
 
-    def call(run: Run, source: Any, path: Steps, raw: dict[str, Any]) -> Any:
-        given = {}
-        info = _info(run, field, theirs, path, schema) if info_name or raw else None
-        for name, python_name, convert in parts:
-            if name in raw:
-                given[python_name] = raw[name] if convert is None else convert(raw[name], info)
+    def call(run: Run, source: Any, path: Steps, given: dict[str, Any]) -> Any:
+        info = _info(run, field, theirs, path, schema) if info_name or given else None
+        wanted = {}
+        for name, value in given.items():
+            python_name, convert = arguments[name]
+            wanted[python_name] = value if convert is None else convert(value, info)
         for name in source_names:
-            given[name] = source
+            wanted[name] = source
         if info_name:
-            given[info_name] = info
-        return call_it(source, **given) if wants_self else call_it(**given)
+            wanted[info_name] = info
+        return function(source, **wanted) if wants_self else function(**wanted)
 
-    async def call_later(run: Run, source: Any, path: Steps, raw: dict[str, Any]) -> Any:
-        value = call(run, source, path, raw)
-        return await value if is_awaitable(value) else value
-
-    if values is None:
-        return lambda run, source, path: call(run, source, path, {})
-    begin = call_later if theirs.is_async else call  # as Strawberry: it converts in the coroutine
-    return lambda run, source, path: begin(run, source, path, values(run.variables))
+    return call
 
 
-def _argument(argument: StrawberryArgument, schema: Schema) -> tuple[str, str, Callable[[Any, Any], Any] | None]:
+def _argument(argument: StrawberryArgument, schema: Schema) -> tuple[str, tuple[str, Callable[[Any, Any], Any] | None]]:
     """Its names in the graph and in Python, and what makes its value Strawberry's; None where nothing is to be done."""
     config, scalars = schema.config, schema.schema_converter.scalar_registry
     name = config.name_converter.from_argument(argument)
@@ -159,12 +143,12 @@ def _argument(argument: StrawberryArgument, schema: Schema) -> tuple[str, str, C
     if isinstance(type_, StrawberryOptional) and not isinstance(type_, StrawberryMaybe):
         type_ = type_.of_type
     if isinstance(type_, StrawberryEnumDefinition) or (is_scalar(type_, scalars) and type_ is not GlobalID):
-        return name, argument.python_name, None
+        return name, (argument.python_name, None)
 
     def convert(value: Any, info: Any) -> Any:
         return convert_argument(value, argument.type, scalars, config, info, path=(name,))
 
-    return name, argument.python_name, convert
+    return name, (argument.python_name, convert)
 
 
 def _info(run: Run, field: Field, theirs: StrawberryField, path: Steps, schema: Schema) -> Any:
@@ -189,3 +173,8 @@ class _Info(Info[Any, Any]):
     @property
     def context(self) -> Any:
         return self._asked[0].context
+
+    @property
+    def field_nodes(self) -> Sequence[FieldNode]:
+        """Those of graphql-core's info, which takes longer to make than most resolvers take."""
+        return self._asked[1].nodes

@@ -3,6 +3,7 @@
 import re
 from random import getrandbits
 
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from graphql_api.telemetry.logs import request_id
@@ -33,6 +34,16 @@ class RequestId:
             await self._app(scope, receive, send_with_id)
         finally:
             request_id.reset(token)
+
+
+class CrossOrigin(CORSMiddleware):
+    """Starlette's, for requests that say from which origin they come; to others it would only say so."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if any(name == b"origin" for name, _ in scope.get("headers", ())):
+            await super().__call__(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 class Shortcut:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-from binascii import b2a_base64
+from binascii import a2b_base64, b2a_base64
 from typing import NamedTuple
 
 import strawberry
@@ -16,17 +15,22 @@ class GlobalID(NamedTuple):
     key: str
 
     def __str__(self) -> str:
-        return b2a_base64(f"{self.type_name}:{self.key}".encode(), newline=False).decode()
+        return written(*self)
 
     @classmethod
     def parse(cls, text: str) -> GlobalID | None:
         """None for anything that `str` would not have written, so that one object has one id."""
         try:
-            type_name, colon, key = base64.b64decode(text, validate=True).decode().partition(":")
+            type_name, colon, key = a2b_base64(text, strict_mode=True).decode().partition(":")
         except ValueError:
             return None
         parsed = cls(type_name, key)
         return parsed if colon and key and str(parsed) == text else None
+
+
+def written(type_name: str, key: object) -> str:
+    """The id of this object as clients see it."""
+    return b2a_base64(f"{type_name}:{key}".encode(), newline=False).decode()
 
 
 ID_DESCRIPTION = "Unique among all objects of the graph. Opaque: keep it, compare it, send it back."

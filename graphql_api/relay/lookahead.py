@@ -22,7 +22,8 @@ def selected(info: Info[Any, Any]) -> Selected:
 
     It may be more than what is answered: `@skip`, `@include` and the types of fragments are not looked at.
     """
-    nodes = info._raw_info.field_nodes
+    # to make graphql-core's info takes long; ours has the nodes at hand
+    nodes: Sequence[FieldNode] = getattr(info, "field_nodes", None) or info._raw_info.field_nodes
     place = tuple([id(node) for node in nodes])
     if place not in _known:
         if len(_known) >= REMEMBERED:

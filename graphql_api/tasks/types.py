@@ -1,7 +1,8 @@
 """Tasks in the graph: one of them, a page of them, and their numbers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, Self
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from strawberry import UNSET
 
 from graphql_api.context import Info
 from graphql_api.errors import PayloadError
-from graphql_api.relay import cursors
+from graphql_api.relay import cursors, ids
 from graphql_api.relay.connections import After, First, Page, PageInfo, Window
 from graphql_api.relay.ids import ID_DESCRIPTION, GlobalID, Node
 from graphql_api.relay.keyset import Order
@@ -117,13 +118,14 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 """What fields of a `Task` read, by their names in the graph; any other reads the column of its own name."""
 
 
-def columns(fields: Iterable[str]) -> frozenset[str]:
+@lru_cache(1000)
+def columns(fields: frozenset[str]) -> frozenset[str]:
     """The columns that these fields of a `Task` read."""
     return frozenset(column for field in fields for column in COLUMNS.get(field, (field,)))
 
 
 def global_id(id: UUID) -> strawberry.ID:
-    return strawberry.ID(str(GlobalID("Task", str(id))))
+    return strawberry.ID(ids.written("Task", id))
 
 
 @strawberry.type(description="A task in its place in a list.")
@@ -154,7 +156,7 @@ class TaskConnection:
         fields = selected(info)
         rows: Sequence[asyncpg.Record] = []
         if fields.keys() & {"edges", "nodes", "pageInfo"}:
-            of_tasks = fields.get("edges", {}).get("node", {}).keys() | fields.get("nodes", {}).keys()
+            of_tasks = frozenset(fields.get("edges", {}).get("node", ())).union(fields.get("nodes", ()))
             rows = await reads.page(context.database, context.viewer_id, scope, condition, window, columns(of_tasks))
         return cls(scope=scope, condition=condition, page=window.page(rows))
 
