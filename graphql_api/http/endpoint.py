@@ -35,7 +35,7 @@ STATUS_OF_MISTAKES = {GRAPHQL_RESPONSE: 400, JSON: 200, EVENT_STREAM: 200}
 OF = {
     media: [
         (b"content-type", f"{media}; charset=utf-8".encode()),
-        (b"vary", b"Accept"),
+        (b"vary", b"Accept, Origin"),
         (b"cache-control", b"private, no-store"),
     ]
     for media in (JSON, GRAPHQL_RESPONSE, EVENT_STREAM)

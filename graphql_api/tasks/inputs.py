@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import strawberry
-from asyncpg.pgproto.pgproto import UUID as PostgresUUID  # read and compared ten times as fast
+from asyncpg.pgproto import pgproto
 from strawberry import UNSET, Maybe
 
 from graphql_api.errors import ErrorCode, PayloadError, Refused, ValidationError
@@ -106,7 +106,8 @@ def parse_task_id(id: str) -> UUID | None:
     """The row's id in the global ID of a `Task`; None for any other text."""
     found = GlobalID.parse(id)
     try:
-        key = PostgresUUID(found.key) if found and found.type_name == "Task" else None
+        # as the database has them: read and compared ten times as fast as Python's own
+        key = pgproto.UUID(found.key) if found and found.type_name == "Task" else None
     except ValueError:
         return None
     return key if found and str(key) == found.key else None

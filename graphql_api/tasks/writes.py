@@ -7,6 +7,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -15,13 +16,17 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.elements import ClauseElement
 
-from graphql_api.database import Database
+from graphql_api.database import STATEMENTS_MAX, Database, Filled, Statement
 from graphql_api.errors import unauthenticated
 from graphql_api.tasks import log, reads
 from graphql_api.tasks.models import EventKind, table
-from graphql_api.tasks.reads import COLUMNS
+from graphql_api.tasks.reads import COLUMNS, VIEWER, User
 
 OWNER_KEY = "tasks_user_id_fkey"
+
+TASK = sa.bindparam("task", type_=sa.Uuid)
+VERSION = sa.bindparam("version", type_=sa.Integer)
+OWN = Statement(reads.owned_by(VIEWER).where(table.c.id == TASK))
 
 ASSIGNEE_MAY = frozenset({"status", "completed"})
 """What an assignee may change. Everything else is the owner's."""
@@ -55,11 +60,11 @@ class IdTaken(Exception):
         self.ids = ids
 
 
-def is_owned_by(user_id: str) -> sa.ColumnElement[bool]:
+def is_owned_by(user_id: User) -> sa.ColumnElement[bool]:
     return table.c.user_id == user_id
 
 
-def is_workable_by(user_id: str) -> sa.ColumnElement[bool]:
+def is_workable_by(user_id: User) -> sa.ColumnElement[bool]:
     """Tasks whose status this user may set: one's own, and those assigned to one."""
     return sa.or_(is_owned_by(user_id), table.c.assigned_to == user_id)
 
@@ -69,14 +74,21 @@ async def create(database: Database, viewer_id: str, id: UUID | None, values: di
 
     One statement, and one more when the id exists. Raises `IdTaken`.
     """
-    new = insert(table).values(id=id or uuid7(), user_id=viewer_id, **values).on_conflict_do_nothing()
-    rows = await carry_out(database, viewer_id, new.returning(*COLUMNS))
+    new = _insert(frozenset(values))
+    rows = await carry_out(database, viewer_id, new(viewer=viewer_id, task=id or uuid7(), **_new(values)))
     return rows[0] if rows or id is None else await _mine(database, viewer_id, id)
+
+
+@lru_cache
+def _insert(names: frozenset[str]) -> Statement:
+    """A new task with values in these columns."""
+    new = insert(table).values(id=TASK, user_id=VIEWER, **_parameters(names)).on_conflict_do_nothing()
+    return Statement(new.returning(*COLUMNS))
 
 
 async def made_before(database: Database, viewer_id: str, id: UUID) -> asyncpg.Record | None:
     """The viewer's own task with this id, None when there is none. One SELECT."""
-    rows = await database.read(reads.owned_by(viewer_id).where(table.c.id == id), user_id=viewer_id)
+    rows = await database.read(OWN(viewer=viewer_id, task=id), user_id=viewer_id)
     return rows[0] if rows else None
 
 
@@ -90,20 +102,48 @@ async def update(
     owner_only = not values.keys() <= ASSIGNEE_MAY
     if not values:
         return await _current(database, viewer_id, id, if_version, owner_only=False)
-    scope = is_owned_by(viewer_id) if owner_only else is_workable_by(viewer_id)
-    change = sa.update(table).values(**values).where(scope, *_exactly(id, if_version)).returning(*COLUMNS)
-    rows = await carry_out(database, viewer_id, change)
-    if not rows:
-        raise Outdated(await _current(database, viewer_id, id, if_version, owner_only=owner_only))
-    return rows[0]
+    change = _update(frozenset(values), owner_only, if_version is not None)(**_new(values))
+    return await _changed(database, viewer_id, id, if_version, change, owner_only=owner_only)
 
 
 async def toggle(
     database: Database, viewer_id: str, id: UUID, completed: bool | None, if_version: int | None
 ) -> asyncpg.Record:
     """The task's row, turned around, or set to `completed`. Otherwise like `update`."""
-    state = sa.not_(table.c.completed) if completed is None else completed
-    return await update(database, viewer_id, id, {"completed": state}, if_version)
+    if completed is not None:
+        return await update(database, viewer_id, id, {"completed": completed}, if_version)
+    return await _changed(database, viewer_id, id, if_version, _turn(if_version is not None)(), owner_only=False)
+
+
+@lru_cache(STATEMENTS_MAX)
+def _update(names: frozenset[str], owner_only: bool, has_version: bool) -> Statement:
+    """Changes these columns of a task."""
+    scope = is_owned_by(VIEWER) if owner_only else is_workable_by(VIEWER)
+    change = sa.update(table).values(**_parameters(names)).where(scope, *_exactly(has_version))
+    return Statement(change.returning(*COLUMNS))
+
+
+@lru_cache
+def _turn(has_version: bool) -> Statement:
+    """Turns a task around."""
+    change = sa.update(table).values(completed=sa.not_(table.c.completed))
+    return Statement(change.where(is_workable_by(VIEWER), *_exactly(has_version)).returning(*COLUMNS))
+
+
+@lru_cache
+def _delete(has_version: bool) -> Statement:
+    return Statement(sa.delete(table).where(is_owned_by(VIEWER), *_exactly(has_version)).returning(*COLUMNS))
+
+
+async def _changed(
+    database: Database, viewer_id: str, id: UUID, if_version: int | None, change: Filled, *, owner_only: bool
+) -> asyncpg.Record:
+    """The row that a statement has changed, or the reason why it has changed none."""
+    change.values.update(viewer=viewer_id, task=id, version=if_version)
+    rows = await carry_out(database, viewer_id, change)
+    if not rows:
+        raise Outdated(await _current(database, viewer_id, id, if_version, owner_only=owner_only))
+    return rows[0]
 
 
 async def delete(database: Database, viewer_id: str, id: UUID, if_version: int | None) -> asyncpg.Record:
@@ -111,11 +151,8 @@ async def delete(database: Database, viewer_id: str, id: UUID, if_version: int |
 
     Raises `NotVisible`, `NotAllowed`, `Outdated`.
     """
-    gone = sa.delete(table).where(is_owned_by(viewer_id), *_exactly(id, if_version)).returning(*COLUMNS)
-    rows = await carry_out(database, viewer_id, gone)
-    if not rows:
-        raise Outdated(await _current(database, viewer_id, id, if_version, owner_only=True))
-    return rows[0]
+    gone = _delete(if_version is not None)()
+    return await _changed(database, viewer_id, id, if_version, gone, owner_only=True)
 
 
 async def deleted(database: Database, viewer_id: str, id: UUID) -> dict[str, Any] | None:
@@ -156,7 +193,7 @@ async def _mine(database: Database, viewer_id: str, id: UUID) -> asyncpg.Record:
 async def carry_out(
     database: Database,
     viewer_id: str,
-    statement: ClauseElement,
+    statement: ClauseElement | Filled,
     check: Callable[[list[asyncpg.Record]], None] | None = None,
 ) -> list[asyncpg.Record]:
     """The rows that the statement returns; what `check` raises at the sight of them undoes it.
@@ -189,8 +226,18 @@ async def _current(
     return row
 
 
-def _exactly(id: UUID, version: int | None) -> list[sa.ColumnElement[bool]]:
-    return [table.c.id == id] if version is None else [table.c.id == id, table.c.version == version]
+def _exactly(has_version: bool) -> list[sa.ColumnElement[bool]]:
+    """True for the one task, at one version if that matters."""
+    return [table.c.id == TASK, *([table.c.version == VERSION] if has_version else [])]
+
+
+def _parameters(names: frozenset[str]) -> dict[str, sa.BindParameter[Any]]:
+    """What stands for the new values of these columns; `_new` gives the values."""
+    return {name: sa.bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
+
+
+def _new(values: dict[str, Any]) -> dict[str, Any]:
+    return {f"new_{name}": value for name, value in values.items()}
 
 
 def uuid7() -> UUID:
