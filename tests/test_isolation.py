@@ -216,7 +216,7 @@ async def test_a_statement_that_forgets_its_where_shows_and_changes_nothing_of_a
 
     def without_where(statement: Any) -> tuple[str, list[Any]]:
         shape, values = statement if isinstance(statement, Filled) else (None, {})
-        expression = shape.expression if shape else statement
+        expression: Any = shape.expression if shape else statement
         if "task" not in str(expression):
             return compiled(statement)
         expression = visitors.replacement_traverse(expression, {}, lambda element, **_: None)  # a copy

@@ -12,17 +12,14 @@ from typing import Any
 
 from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLResolveInfo
 from strawberry import Info
-from strawberry.relay.types import GlobalID
-from strawberry.scalars import is_scalar
 from strawberry.schema import Schema
 from strawberry.schema.schema_converter import GraphQLCoreConverter
-from strawberry.types.arguments import StrawberryArgument, convert_argument
-from strawberry.types.base import StrawberryMaybe, StrawberryObjectDefinition, StrawberryOptional
+from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.cast import TYPE_CAST_ATTRIBUTE as CAST
-from strawberry.types.enum import StrawberryEnumDefinition
 from strawberry.types.field import StrawberryField
 from strawberry.types.fields.resolver import StrawberryResolver
 
+from graphql_api.execution.inputs import conversion
 from graphql_api.execution.plans import Field
 from graphql_api.execution.run import Run, Steps
 
@@ -118,14 +115,15 @@ def _strawberry(field: Field, theirs: StrawberryField, wanted: StrawberryResolve
     wants_self = wanted.self_parameter is not None
     source_names = [p.name for p in (wanted.parent_parameter, wanted.root_parameter) if p is not None]
     info_name = None if wanted.info_parameter is None else wanted.info_parameter.name
-    arguments = dict(_argument(argument, schema) for argument in theirs.arguments)
+    names = schema.config.name_converter
+    arguments = {names.from_argument(one): (one.python_name, conversion(one.type, schema)) for one in theirs.arguments}
 
     def call(run: Run, source: Any, path: Steps, given: dict[str, Any]) -> Any:
         info = _info(run, field, theirs, path, schema) if info_name or given else None
         wanted = {}
         for name, value in given.items():
             python_name, convert = arguments[name]
-            wanted[python_name] = value if convert is None else convert(value, info)
+            wanted[python_name] = value if convert is None else convert(value, info, (name,))
         for name in source_names:
             wanted[name] = source
         if info_name:
@@ -133,22 +131,6 @@ def _strawberry(field: Field, theirs: StrawberryField, wanted: StrawberryResolve
         return function(source, **wanted) if wants_self else function(**wanted)
 
     return call
-
-
-def _argument(argument: StrawberryArgument, schema: Schema) -> tuple[str, tuple[str, Callable[[Any, Any], Any] | None]]:
-    """Its names in the graph and in Python, and what makes its value Strawberry's; None where nothing is to be done."""
-    config, scalars = schema.config, schema.schema_converter.scalar_registry
-    name = config.name_converter.from_argument(argument)
-    type_ = argument.type
-    if isinstance(type_, StrawberryOptional) and not isinstance(type_, StrawberryMaybe):
-        type_ = type_.of_type
-    if isinstance(type_, StrawberryEnumDefinition) or (is_scalar(type_, scalars) and type_ is not GlobalID):
-        return name, (argument.python_name, None)
-
-    def convert(value: Any, info: Any) -> Any:
-        return convert_argument(value, argument.type, scalars, config, info, path=(name,))
-
-    return name, (argument.python_name, convert)
 
 
 def _info(run: Run, field: Field, theirs: StrawberryField, path: Steps, schema: Schema) -> Any:

@@ -26,20 +26,23 @@ from graphql.utilities import coerce_input_value
 ERRORS_MAX = 50
 """As many as graphql-core reports."""
 
+_Part = Callable[[VariableValues, Mapping[str, Any]], bool]
+"""False where graphql-core has more to say, about a default or an error."""
+
 Coerce = Callable[[Mapping[str, Any]], VariableValues | list[GraphQLError]]
 
 
 def variables(schema: GraphQLSchema, operation: OperationDefinitionNode) -> Coerce:
     """What makes the values that a request sends those of the operation, or says what is wrong with them."""
     definitions = operation.variable_definitions or ()
-    known = [(get_variable_signature(schema, one), one.default_value is not None) for one in definitions]
-    if not known:
+    parts = [_part(get_variable_signature(schema, one), one.default_value is not None) for one in definitions]
+    if not parts:
         return lambda _given: VariableValues({}, {})
 
     def coerce(given: Mapping[str, Any]) -> VariableValues | list[GraphQLError]:
         values = VariableValues({}, {})
         try:
-            fits = all(_add(values, given, *one) for one in known)
+            fits = all(part(values, given) for part in parts)
         except Exception:  # of a scalar, or of Python for values that lie too deep in each other
             fits = False
         return values if fits else get_variable_values(schema, definitions, dict(given), ERRORS_MAX)
@@ -47,22 +50,26 @@ def variables(schema: GraphQLSchema, operation: OperationDefinitionNode) -> Coer
     return coerce
 
 
-def _add(
-    values: VariableValues,
-    given: Mapping[str, Any],
-    signature: GraphQLVariableSignature | GraphQLError,
-    has_default: bool,
-) -> bool:
-    """Adds the value of a variable; False where graphql-core has more to say, about a default or an error."""
+def _part(signature: GraphQLVariableSignature | GraphQLError, has_default: bool) -> _Part:
+    """What adds the value of a variable."""
     if isinstance(signature, GraphQLError):
-        return False
+        return lambda _values, _given: False
     name, type_ = signature.name, signature.type
-    value = given.get(name, Undefined)
-    values.sources[name] = VariableValueSource(signature, value)
-    if value is Undefined:
-        return not has_default and not is_non_null_type(type_)
-    if not is_leaf_type(get_nullable_type(type_)) and input_is_nested_too_deeply(value, type_):
-        return False
-    coerced = coerce_input_value(value, type_)
-    values.coerced[name] = coerced
-    return coerced is not Undefined
+    nullable = get_nullable_type(type_)
+    is_required, is_leaf = is_non_null_type(type_), is_leaf_type(nullable)
+
+    def add(values: VariableValues, given: Mapping[str, Any]) -> bool:
+        value = given.get(name, Undefined)
+        values.sources[name] = VariableValueSource(signature, value)
+        if value is Undefined:
+            return not has_default and not is_required
+        if value is None:
+            coerced = Undefined if is_required else None
+        elif is_leaf:
+            coerced = nullable.coerce_input_value(value)  # type: ignore[union-attr]
+        else:
+            coerced = Undefined if input_is_nested_too_deeply(value, type_) else coerce_input_value(value, type_)
+        values.coerced[name] = coerced
+        return coerced is not Undefined
+
+    return add
