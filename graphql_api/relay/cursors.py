@@ -17,12 +17,13 @@ class BadCursor(ValueError):
 
 def encode(order: Order, keys: Sequence[object]) -> str:
     """The place of the row with these sort keys; times are in UTC, to the microsecond, so that nothing is rounded."""
-    return _written([order.signature, *keys])
+    text = orjson.dumps([order.signature, *keys], str, orjson.OPT_UTC_Z)
+    return b2a_base64(text, newline=False).decode()
 
 
 def of(order: Order, row: Any) -> str:
     """The place of a row, which has its sort keys under their names."""
-    return _written([order.signature, *order.values(row)])
+    return encode(order, order.values(row))
 
 
 def decode(order: Order, cursor: str) -> list[object]:
@@ -37,10 +38,6 @@ def decode(order: Order, cursor: str) -> list[object]:
     except (ValueError, TypeError, OverflowError, AttributeError):
         raise BadCursor from None
     return keys
-
-
-def _written(values: list[object]) -> str:
-    return b2a_base64(orjson.dumps(values, str, orjson.OPT_UTC_Z), newline=False).decode()
 
 
 def _restore(key: Key, value: object) -> object:

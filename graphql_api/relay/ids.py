@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import strawberry
 
@@ -15,7 +15,7 @@ class GlobalID(NamedTuple):
     key: str
 
     def __str__(self) -> str:
-        return written(*self)
+        return str(written(*self))
 
     @classmethod
     def parse(cls, text: str) -> GlobalID | None:
@@ -28,8 +28,8 @@ class GlobalID(NamedTuple):
         return parsed if colon and key and str(parsed) == text else None
 
 
-def written(type_name: str, key: object) -> str:
-    """The id of this object as clients see it."""
+def written(type_name: str, key: object) -> Any:
+    """The id of this object as clients see it, a `strawberry.ID`."""
     return b2a_base64(f"{type_name}:{key}".encode(), newline=False).decode()
 
 

@@ -37,7 +37,7 @@ class Task(Node):
 
     @strawberry.field(description=ID_DESCRIPTION)
     def id(self) -> strawberry.ID:
-        return global_id(self.row["id"])
+        return ids.written("Task", self.row["id"])
 
     @strawberry.field(description="What is to be done, in 1 to 255 characters.")
     def title(self) -> str:
@@ -125,7 +125,7 @@ def columns(fields: frozenset[str]) -> frozenset[str]:
 
 
 def global_id(id: UUID) -> strawberry.ID:
-    return strawberry.ID(ids.written("Task", id))
+    return ids.written("Task", id)
 
 
 @strawberry.type(description="A task in its place in a list.")
