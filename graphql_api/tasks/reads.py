@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import sqlalchemy as sa
 
-from graphql_api.database import STATEMENTS_MAX, Database, Statement
+from graphql_api.database import ME, STATEMENTS_MAX, Database, Statement, as_me
 from graphql_api.relay.connections import Shape, Window
 from graphql_api.relay.keyset import Order
 from graphql_api.tasks.filters import Condition, is_overdue
@@ -23,8 +23,6 @@ User = str | sa.ColumnElement[str]
 
 Scope = Callable[[User], sa.Select[Any]]
 """Tasks that a user has to do with in one way."""
-
-VIEWER = sa.bindparam("viewer", type_=sa.String)
 
 
 def visible_to(user_id: User) -> sa.Select[Any]:
@@ -42,8 +40,11 @@ def assigned_to(user_id: User) -> sa.Select[Any]:
     return sa.select(*COLUMNS).where(table.c.assigned_to == user_id, table.c.user_id != user_id)
 
 
-BY_ID = Statement(visible_to(VIEWER).where(table.c.id == sa.bindparam("id")))
-BY_IDS = Statement(visible_to(VIEWER).where(table.c.id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.Uuid)))))
+BY_ID = Statement(as_me(visible_to(ME.c.id).where(table.c.id == sa.bindparam("id"))), sets_user=True)
+BY_IDS = Statement(
+    as_me(visible_to(ME.c.id).where(table.c.id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.Uuid))))),
+    sets_user=True,
+)
 
 
 async def by_ids(database: Database, viewer_id: str, ids: Sequence[UUID]) -> list[asyncpg.Record]:
@@ -74,7 +75,7 @@ async def page(
 
 @lru_cache(STATEMENTS_MAX)
 def _page(scope: Scope, shape: Shape, columns: frozenset[str]) -> Statement:
-    return Statement(shape.cut(_only(columns, shape.order, scope(VIEWER))))
+    return Statement(as_me(shape.cut(_only(columns, shape.order, scope(ME.c.id)))), sets_user=True)
 
 
 def _only(columns: frozenset[str], order: Order, tasks: sa.Select[Any]) -> sa.Select[Any]:
@@ -84,11 +85,21 @@ def _only(columns: frozenset[str], order: Order, tasks: sa.Select[Any]) -> sa.Se
 
 async def count(database: Database, viewer_id: str, scope: Scope, condition: Condition | None) -> int:
     """How many tasks there are in all. One SELECT."""
-    tasks = scope(viewer_id) if condition is None else scope(viewer_id).where(condition)
-    counted = tasks.with_only_columns(sa.func.count(), maintain_column_froms=True)
-    [row] = await database.read(counted, user_id=viewer_id)
+    if condition is None:
+        [row] = await database.read(_count(scope)(viewer=viewer_id), user_id=viewer_id)
+    else:
+        [row] = await database.read(_counted(scope(viewer_id).where(condition)), user_id=viewer_id)
     total: int = row[0]
     return total
+
+
+@lru_cache
+def _count(scope: Scope) -> Statement:
+    return Statement(as_me(_counted(scope(ME.c.id))), sets_user=True)
+
+
+def _counted(tasks: sa.Select[Any]) -> sa.Select[Any]:
+    return tasks.with_only_columns(sa.func.count().label("total"), maintain_column_froms=True)
 
 
 async def counts(database: Database, viewer_id: str, now: datetime) -> asyncpg.Record:

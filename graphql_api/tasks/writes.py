@@ -16,17 +16,18 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.elements import ClauseElement
 
-from graphql_api.database import STATEMENTS_MAX, Database, Filled, Statement
+from graphql_api.database import ME, STATEMENTS_MAX, Database, Filled, Statement, as_me
 from graphql_api.errors import unauthenticated
 from graphql_api.tasks import log, reads
 from graphql_api.tasks.models import EventKind, table
-from graphql_api.tasks.reads import COLUMNS, VIEWER, User
+from graphql_api.tasks.reads import COLUMNS, User
 
 OWNER_KEY = "tasks_user_id_fkey"
 
+VIEWER = sa.bindparam("viewer", type_=sa.String)
 TASK = sa.bindparam("task", type_=sa.Uuid)
 VERSION = sa.bindparam("version", type_=sa.Integer)
-OWN = Statement(reads.owned_by(VIEWER).where(table.c.id == TASK))
+OWN = Statement(as_me(reads.owned_by(ME.c.id).where(table.c.id == TASK)), sets_user=True)
 
 ASSIGNEE_MAY = frozenset({"status", "completed"})
 """What an assignee may change. Everything else is the owner's."""
