@@ -96,8 +96,8 @@ class Settings(BaseModel):
         default=5,
         ge=0,
         allow_inf_nan=False,
-        description="A verified session is looked up again after this; a sign-out shows at the latest then, and so does "
-        "what `viewer` tells of a person.",
+        description="A verified session is looked up again after this; a sign-out shows at the latest then, and so "
+        "does what `viewer` tells of a person.",
     )
     accept_raw_bearer: bool = Field(
         default=False,
