@@ -69,8 +69,8 @@ def as_me(rows: sa.Select[Any]) -> sa.Select[Any]:
     """The same rows, read as `ME`: row-level security lets them pass for that user.
 
     So a read needs one round trip and not two. Every row is read for the one row of `ME`, whose id stands beside it,
-    and OFFSET keeps PostgreSQL from joining them in another order: nothing is read before the user is set. And if it
-    were, nothing would be found: what is set lasts as long as the statement.
+    and OFFSET keeps PostgreSQL from joining them in another order: nothing is read before the user is set. What is set
+    lasts as long as the statement.
     """
     read = rows.add_columns(ME.c.id.label("me_id")).offset(sa.literal_column("0")).lateral("read")
     columns = [column for column in read.c if column.name != "me_id"]
@@ -180,18 +180,24 @@ class Database:
         is_sent = False
         try:
             if self._local or check is not None:
-                async with connection.transaction():
+                transaction = connection.transaction()
+                await transaction.start()
+                try:
                     await self._become(connection, user_id)
                     is_sent = is_write
                     rows = await connection.fetch(sql, *parameters)
                     if check is not None:
                         check(rows)
+                except Exception:
+                    await transaction.rollback()
+                    raise
+                await transaction.commit()
             else:
                 await self._become(connection, user_id)
                 is_sent = is_write
                 rows = await connection.fetch(sql, *parameters)
         except asyncio.CancelledError:
-            self._pool.drop(kept)
+            self._pool.drop(kept)  # which undoes a transaction: a ROLLBACK might wait for ever
             raise
         except BaseException as error:
             self._pool.give_back(kept)

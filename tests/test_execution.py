@@ -33,7 +33,7 @@ from strawberry.extensions import FieldExtension
 from strawberry.permission import BasePermission
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from graphql_api.execution.compiler import FUNCTIONS_MAX
+from graphql_api.execution.compiler import FIELDS_MAX
 from graphql_api.execution.executor import VARIANTS_MAX, Plan
 from tests.differences import Documents, Schemas, tidy_up
 
@@ -470,7 +470,26 @@ def test_compiles_only_so_many_ways_to_merge_fragments() -> None:
         tree = {"a": tree, "b": tree, "c": 1}
     ours = plan(schema, document)
     assert ours.execute({}, root={"t": tree}) == execute(schema, document, {"t": tree}, executor_class=Executor)
-    assert len(ours.sources) <= FUNCTIONS_MAX
+    assert compiled_fields(ours) <= FIELDS_MAX
+
+
+def test_compiles_only_so_many_fields() -> None:
+    places = [
+        f"v{place}: t {{ ...G {' '.join(f'u{n}: t {{ x{place}_{n}: c }}' for n in range(15))} }}" for place in range(15)
+    ]
+    merged = f"fragment G on T {{ {' '.join(f'u{n}: t {{ ...F }}' for n in range(15))} }}"
+    many = f"fragment F on T {{ {' '.join(f'f{n}: c' for n in range(500))} }}"
+    schema = build_schema("type T { t: T c: Int } type Query { t: T }")
+    document = parse(f"{{ {' '.join(places)} }} {merged} {many}")
+    tree: Any = {"t": {"t": {"t": {"c": 1}}}}
+    ours = plan(schema, document)
+    assert ours.execute({}, root=tree) == execute(schema, document, tree, executor_class=Executor)
+    assert 500 < compiled_fields(ours) <= FIELDS_MAX
+
+
+def compiled_fields(ours: Plan) -> int:
+    """Each has a comment of its own."""
+    return sum(source.count("    # ") for source in ours.sources)
 
 
 def by_graphql_core(

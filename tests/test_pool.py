@@ -1,6 +1,8 @@
 """Connections are handed out in turn, and none is lost, whatever happens to those who use them."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
@@ -165,8 +167,9 @@ RUNNING = """
 """
 
 
-async def test_a_request_that_is_broken_off_ends_its_statement(database_url: str, issuer: Issuer) -> None:
-    database = Database(settings(database_url, pool_max=1))
+@pytest.mark.parametrize("pooler", ["none", "transaction"])
+async def test_a_request_that_is_broken_off_ends_its_statement(database_url: str, issuer: Issuer, pooler: str) -> None:
+    database = Database(settings(database_url, pool_max=1, database_pooler=pooler))
     await database.start()
     reading = asyncio.create_task(database.read(SLEEP))
     async with asyncio.timeout(SECONDS):
@@ -179,6 +182,30 @@ async def test_a_request_that_is_broken_off_ends_its_statement(database_url: str
             await asyncio.sleep(0.01)
         assert await database.read(BACKEND)
         await database.stop()
+
+
+@pytest.mark.skipif("TEST_POSTGRES_URL" in os.environ, reason="it stops a process of PostgreSQL's, which must be ours")
+@pytest.mark.parametrize("pooler", ["none", "transaction"])
+async def test_a_request_that_is_broken_off_does_not_wait_for_a_silent_database(
+    database_url: str, issuer: Issuer, pooler: str
+) -> None:
+    database = Database(settings(database_url, pool_max=1, database_pooler=pooler))
+    await database.start()
+    [[backend]] = await database.read(BACKEND)
+    writing = asyncio.create_task(database.write(SLEEP, user_id="ada", check=lambda rows: None))
+    async with asyncio.timeout(SECONDS):
+        while not await issuer.connection.fetchval(RUNNING):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        writing.cancel()
+        async with asyncio.timeout(SECONDS):
+            with pytest.raises(asyncio.CancelledError):
+                await writing
+    finally:
+        os.kill(backend, signal.SIGCONT)
+    assert await database.read(BACKEND)
+    await database.stop()
 
 
 async def test_a_statement_that_takes_too_long_costs_no_connection(database_url: str) -> None:

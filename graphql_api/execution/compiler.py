@@ -24,6 +24,7 @@ same took twice as long.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType
 from typing import Any
@@ -48,19 +49,29 @@ from graphql_api.execution.resolvers import (
 from graphql_api.execution.run import Request, Run, Steps, to_path
 from graphql_api.execution.values import PLAIN, Coroutine, leaf
 
-FUNCTIONS_MAX = 1000
-"""Of one plan. Fragments can be merged in more ways than anybody wants to compile; the rest is left to graphql-core."""
+FIELDS_MAX = 5000
+"""Of one plan, all its functions together. Fragments can be merged in more ways than anybody wants to compile; the rest
+is left to graphql-core."""
 
+CODE_LENGTH_MAX = 20_000
 CODE_MAX = 1000
 """Texts of functions whose compiled form is kept: it is most of the work, and documents that resemble each other share
 them, as do those that differ in their arguments alone."""
 
 
+@dataclass(slots=True)
+class Room:
+    """For how many more fields a plan has room."""
+
+    fields: int = FIELDS_MAX
+
+
 class Compiler:
     """Writes the functions of one plan. Fragments that are used in several places are written once."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, room: Room) -> None:
         self._request = request
+        self._room = room
         self._strawberry = getattr(request.schema, "_strawberry_schema", None)
         self._written: dict[object, Completion] = {}
         self.sources: list[str] = []
@@ -90,8 +101,9 @@ class Compiler:
         nodes = ((key, *(id(detail.node) for detail in details)) for key, details in grouped.items())
         selected = (type_.name, *nodes)
         if selected not in self._written:
-            if len(self._written) >= FUNCTIONS_MAX:
+            if self._room.fields < len(grouped):
                 return _by_graphql_core(type_, grouped)
+            self._room.fields -= len(grouped)
             self._written[selected] = self._new(type_, grouped)
         return self._written[selected]
 
@@ -116,9 +128,13 @@ class Compiler:
         return completing(field, field, self.write)
 
 
-@lru_cache(CODE_MAX)
 def _compiled(source: str) -> tuple[str, CodeType]:
     """The text, which is kept once too, and its compiled form."""
+    return _remembered(source) if len(source) <= CODE_LENGTH_MAX else (source, compile(source, "<plan>", "exec"))
+
+
+@lru_cache(CODE_MAX)
+def _remembered(source: str) -> tuple[str, CodeType]:
     return source, compile(source, "<plan>", "exec")
 
 

@@ -28,7 +28,7 @@ from graphql.execution import Executor
 from graphql.execution.values import VariableValues
 from graphql.type.directives import GraphQLDisableErrorPropagationDirective
 
-from graphql_api.execution.compiler import Compiler
+from graphql_api.execution.compiler import Compiler, Room
 from graphql_api.execution.plans import Completion
 from graphql_api.execution.run import Request, Run
 from graphql_api.execution.values import Coroutine
@@ -64,6 +64,7 @@ class Plan:
         self._conditions = _conditions(document)
         self._variants: dict[object, list[Completion]] = {}
         self._compilers: list[Compiler] = []
+        self._room = Room()
 
     @property
     def sources(self) -> list[str]:
@@ -102,7 +103,7 @@ class Plan:
         root_type = self._request.schema.get_root_type(operation)
         if root_type is None:
             return None
-        compiler = Compiler(self._request)
+        compiler = Compiler(self._request, self._room)
         try:
             roots = compiler.roots(root_type, values, serial=operation is OperationType.MUTATION)
         except RecursionError:

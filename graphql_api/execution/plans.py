@@ -97,7 +97,7 @@ class Place:
 class Field(Place):
     """A field in its place."""
 
-    __slots__ = ("arguments", "definition", "details", "key", "method", "name", "parent", "resolve")
+    __slots__ = ("arguments", "definition", "details", "key", "memory", "method", "name", "parent", "resolve")
 
     method: Callable[[Any], Any] | None
     """The function of the source, where that is all there is to the resolver."""
@@ -116,6 +116,8 @@ class Field(Place):
         self.definition = definition
         self.parent = parent
         self.details = details
+        self.memory: dict[Any, Any] = {}
+        """Whatever somebody wants to remember of this place in the document, as long as the plan lives."""
 
     def info(self, run: Run, path: Steps) -> GraphQLResolveInfo[Any]:
         """What resolvers of this field, and of types that it leads to, may want to know."""

@@ -6,11 +6,11 @@ Whatever is not recognised is called as graphql-core would call it.
 from __future__ import annotations
 
 import keyword
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
-from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLResolveInfo
+from graphql import GraphQLField, GraphQLObjectType, GraphQLResolveInfo
 from strawberry import Info
 from strawberry.schema import Schema
 from strawberry.schema.schema_converter import GraphQLCoreConverter
@@ -157,6 +157,6 @@ class _Info(Info[Any, Any]):
         return self._asked[0].context
 
     @property
-    def field_nodes(self) -> Sequence[FieldNode]:
-        """Those of graphql-core's info, which takes longer to make than most resolvers take."""
-        return self._asked[1].nodes
+    def memory(self) -> dict[Any, Any]:
+        """For what a resolver finds out about its place in the document: the next request need not look again."""
+        return self._asked[1].memory

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, InlineFragmentNode, SelectionSetNode
 from strawberry import Info
 
-REMEMBERED = 1000
-"""Places in documents. What is selected there stays the same as long as the document is remembered."""
-
 Selected = Mapping[str, Any]
 """Names of fields, each with what is selected below it."""
-
-_known: dict[tuple[int, ...], tuple[Sequence[FieldNode], Selected]] = {}
 
 
 def selected(info: Info[Any, Any]) -> Selected:
@@ -22,15 +17,13 @@ def selected(info: Info[Any, Any]) -> Selected:
 
     It may be more than what is answered: `@skip`, `@include` and the types of fragments are not looked at.
     """
-    # to make graphql-core's info takes long; ours has the nodes at hand
-    nodes: Sequence[FieldNode] = getattr(info, "field_nodes", None) or info._raw_info.field_nodes
-    place = tuple([id(node) for node in nodes])
-    if place not in _known:
-        if len(_known) >= REMEMBERED:
-            _known.clear()
-        sets = [node.selection_set for node in nodes if node.selection_set]
-        _known[place] = nodes, _below(sets, info._raw_info.fragments)  # with the nodes, or others may get their ids
-    return _known[place][1]
+    memory: dict[Any, Any] = getattr(info, "memory", {})  # the compiled executor's info has one
+    if selected not in memory:
+        raw = info._raw_info
+        sets = [node.selection_set for node in raw.field_nodes if node.selection_set]
+        memory[selected] = _below(sets, raw.fragments)
+    found: Selected = memory[selected]
+    return found
 
 
 def _below(sets: Iterable[SelectionSetNode], fragments: Mapping[str, FragmentDefinitionNode]) -> Selected:

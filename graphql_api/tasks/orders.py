@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -84,12 +85,21 @@ def order(orders: Sequence[TaskOrder] | None) -> Order:
             raise bad_input(
                 f"`orderBy` has {TaskOrderField(name).name} {names.count(name)} times; give each field once."
             )
-    keys = [
-        _key(
-            name,
-            descending=item.direction is OrderDirection.DESC,
-            nulls_first=item.nulls is NullsPosition.FIRST,
+    return _order(
+        tuple(
+            (name, item.direction is OrderDirection.DESC, item.nulls is NullsPosition.FIRST)
+            for name, item in zip(names, orders, strict=True)
         )
-        for name, item in zip(names, orders, strict=True)
-    ]
-    return Order((*keys, _id(descending=keys[-1].descending)))
+    )
+
+
+@lru_cache(1000)
+def _order(keys: tuple[tuple[str, bool, bool], ...]) -> Order:
+    """Of columns, each with whether it runs downward and whether nulls come first. Made once, so that what is worked
+    out for it is found again."""
+    return Order(
+        (
+            *(_key(name, descending=descending, nulls_first=nulls_first) for name, descending, nulls_first in keys),
+            _id(descending=keys[-1][1]),
+        )
+    )
