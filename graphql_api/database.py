@@ -1,4 +1,5 @@
-"""Connecting to PostgreSQL, pooling, retrying. Statements are SQLAlchemy expressions; asyncpg carries them out.
+"""Statements as one user, compiled once and tried again where that is safe. SQLAlchemy writes them, asyncpg carries
+them out.
 
 Every statement runs under the database role `graphql_api`, and as one user: row-level security shows it that user's
 tasks and nobody else's. So a statement that forgets its WHERE finds too little, never too much.
@@ -65,25 +66,14 @@ ME = sa.select(_SET.label("id")).cte("me")
 """The user of a statement, who is set as it begins."""
 
 
-def as_me(rows: sa.Select[Any]) -> sa.Select[Any]:
-    """The same rows, read as `ME`: row-level security lets them pass for that user.
-
-    So a read needs one round trip and not two. Every row is read for the one row of `ME`, whose id stands beside it,
-    and OFFSET keeps PostgreSQL from joining them in another order: nothing is read before the user is set. What is set
-    lasts as long as the statement.
-    """
-    read = rows.add_columns(ME.c.id.label("me_id")).offset(sa.literal_column("0")).lateral("read")
-    columns = [column for column in read.c if column.name != "me_id"]
-    return sa.select(*columns).select_from(ME.join(read, sa.true()))
-
-
 class Statement:
     """A statement in which every value is a `sa.bindparam`, compiled once: `statement(name=value)` fills it in."""
 
-    def __init__(self, expression: ClauseElement, *, sets_user: bool = False) -> None:
+    sets_user = False
+    """True of one that is made by `as_me`: nobody needs to set the user before it."""
+
+    def __init__(self, expression: ClauseElement) -> None:
         self.expression = expression
-        self.sets_user = sets_user
-        """True of one that is made by `as_me`: nobody needs to set the user before it."""
 
     def __call__(self, **values: Any) -> Filled:
         return Filled(self, values)
@@ -110,6 +100,20 @@ class Filled(NamedTuple):
 
     statement: Statement
     values: dict[str, Any]
+
+
+def as_me(rows: sa.Select[Any]) -> Statement:
+    """The statement that reads these rows as `ME`: row-level security lets them pass for that user.
+
+    So a read needs one round trip and not two. Every row is read for the one row of `ME`, whose id stands beside it,
+    and OFFSET keeps PostgreSQL from joining them in another order: nothing is read before the user is set. What is set
+    lasts as long as the statement.
+    """
+    read = rows.add_columns(ME.c.id.label("me_id")).offset(sa.literal_column("0")).lateral("read")
+    columns = [column for column in read.c if column.name != "me_id"]
+    statement = Statement(sa.select(*columns).select_from(ME.join(read, sa.true())))
+    statement.sets_user = True
+    return statement
 
 
 class Database:

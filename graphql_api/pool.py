@@ -70,7 +70,7 @@ class Pool:
         if self._sweep is not None:
             self._sweep.cancel()
         while self._idle:
-            self._close(self._idle.pop())
+            self.drop(self._idle.pop())
         if self._size:
             await self._stopped.wait()
 
@@ -101,14 +101,10 @@ class Pool:
         if kept.connection.is_closed():
             self._gone()
         elif self._stopped or now - kept.opened_at > self._recycle_seconds:
-            self._close(kept)
+            self.drop(kept)
         else:
             kept.idle_since = now
             self._give(kept)
-
-    def drop(self, kept: Kept) -> None:
-        """The use was broken off, and asyncpg tells PostgreSQL so: what the connection is still in nobody knows."""
-        self._close(kept)
 
     async def _open(self) -> Kept:
         """A new connection, which is counted already."""
@@ -138,7 +134,9 @@ class Pool:
         if self._stopped and not self._size:
             self._stopped.set()
 
-    def _close(self, kept: Kept) -> None:
+    def drop(self, kept: Kept) -> None:
+        """Close it: it is too old, or its use was broken off, and nobody knows what it is in the middle of."""
+
         async def close() -> None:
             try:
                 await kept.connection.close(timeout=CLOSE_SECONDS)
@@ -158,6 +156,6 @@ class Pool:
         long_ago = monotonic() - self._idle_seconds
         spare = self._size - self._smallest
         while self._idle and spare > 0 and self._idle[0].idle_since < long_ago:
-            self._close(self._idle.popleft())
+            self.drop(self._idle.popleft())
             spare -= 1
         self._sweep_later()

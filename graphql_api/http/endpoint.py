@@ -46,7 +46,7 @@ RETRY_AFTER_SECONDS = "5"
 
 
 class Endpoint:
-    """Answers requests for as long as the server runs. An ASGI application: what it says often needs no more."""
+    """Answers requests for as long as the server runs; an ASGI application."""
 
     def __init__(self, service: Service) -> None:
         self._service = service

@@ -40,11 +40,8 @@ def assigned_to(user_id: User) -> sa.Select[Any]:
     return sa.select(*COLUMNS).where(table.c.assigned_to == user_id, table.c.user_id != user_id)
 
 
-BY_ID = Statement(as_me(visible_to(ME.c.id).where(table.c.id == sa.bindparam("id"))), sets_user=True)
-BY_IDS = Statement(
-    as_me(visible_to(ME.c.id).where(table.c.id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.Uuid))))),
-    sets_user=True,
-)
+BY_ID = as_me(visible_to(ME.c.id).where(table.c.id == sa.bindparam("id")))
+BY_IDS = as_me(visible_to(ME.c.id).where(table.c.id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.Uuid)))))
 
 
 async def by_ids(database: Database, viewer_id: str, ids: Sequence[UUID]) -> list[asyncpg.Record]:
@@ -75,7 +72,7 @@ async def page(
 
 @lru_cache(STATEMENTS_MAX)
 def _page(scope: Scope, shape: Shape, columns: frozenset[str]) -> Statement:
-    return Statement(as_me(shape.cut(_only(columns, shape.order, scope(ME.c.id)))), sets_user=True)
+    return as_me(shape.cut(_only(columns, shape.order, scope(ME.c.id))))
 
 
 def _only(columns: frozenset[str], order: Order, tasks: sa.Select[Any]) -> sa.Select[Any]:
@@ -95,7 +92,7 @@ async def count(database: Database, viewer_id: str, scope: Scope, condition: Con
 
 @lru_cache
 def _count(scope: Scope) -> Statement:
-    return Statement(as_me(_counted(scope(ME.c.id))), sets_user=True)
+    return as_me(_counted(scope(ME.c.id)))
 
 
 def _counted(tasks: sa.Select[Any]) -> sa.Select[Any]:

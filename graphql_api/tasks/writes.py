@@ -27,7 +27,7 @@ OWNER_KEY = "tasks_user_id_fkey"
 VIEWER = sa.bindparam("viewer", type_=sa.String)
 TASK = sa.bindparam("task", type_=sa.Uuid)
 VERSION = sa.bindparam("version", type_=sa.Integer)
-OWN = Statement(as_me(reads.owned_by(ME.c.id).where(table.c.id == TASK)), sets_user=True)
+OWN = as_me(reads.owned_by(ME.c.id).where(table.c.id == TASK))
 
 ASSIGNEE_MAY = frozenset({"status", "completed"})
 """What an assignee may change. Everything else is the owner's."""
