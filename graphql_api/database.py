@@ -61,19 +61,26 @@ STATEMENTS_MAX = 200
 T = TypeVar("T")
 
 
-_SET = sa.func.set_config(sa.text("'app.user_id'"), sa.bindparam("viewer", type_=sa.Text), sa.true(), type_=sa.Text)
-ME = sa.select(_SET.label("id")).cte("me")
-"""The user of a statement, who is set as it begins."""
+VIEWER = sa.bindparam("viewer", type_=sa.String)
+"""The user of a `Statement`."""
+
+ME = sa.select(sa.func.set_config(sa.text("'app.user_id'"), VIEWER, sa.true(), type_=sa.String)).scalar_subquery()
+"""The same, who is set where this stands, for as long as the statement lasts. The planner cannot look inside: it makes
+one plan for everybody, where it might make a new one each time for a user of whom it knows something."""
+
+IS_SET = ME.is_not(None)
+"""True; a condition that asks for no column is a one-time filter, at which PostgreSQL looks before it looks at any row
+(`pseudoconstant` in its planner). So the user is set before row-level security asks who it is; if it were not, nothing
+would be found."""
 
 
 class Statement:
     """A statement in which every value is a `sa.bindparam`, compiled once: `statement(name=value)` fills it in."""
 
-    sets_user = False
-    """True of one that is made by `as_me`: nobody needs to set the user before it."""
-
-    def __init__(self, expression: ClauseElement) -> None:
+    def __init__(self, expression: ClauseElement, *, sets_user: bool = False) -> None:
         self.expression = expression
+        self.sets_user = sets_user
+        """True where `IS_SET` stands in it: nobody needs to set the user before."""
 
     def __call__(self, **values: Any) -> Filled:
         return Filled(self, values)
@@ -102,18 +109,9 @@ class Filled(NamedTuple):
     values: dict[str, Any]
 
 
-def as_me(rows: sa.Select[Any]) -> Statement:
-    """The statement that reads these rows as `ME`: row-level security lets them pass for that user.
-
-    So a read needs one round trip and not two. Every row is read for the one row of `ME`, whose id stands beside it,
-    and OFFSET keeps PostgreSQL from joining them in another order: nothing is read before the user is set. What is set
-    lasts as long as the statement.
-    """
-    read = rows.add_columns(ME.c.id.label("me_id")).offset(sa.literal_column("0")).lateral("read")
-    columns = [column for column in read.c if column.name != "me_id"]
-    statement = Statement(sa.select(*columns).select_from(ME.join(read, sa.true())))
-    statement.sets_user = True
-    return statement
+def as_me(statement: sa.Select[Any] | sa.Update | sa.Delete) -> Statement:
+    """The same as `ME`: it needs one round trip, where one that sets the user before it needs two."""
+    return Statement(statement.where(IS_SET), sets_user=True)
 
 
 class Database:
@@ -142,10 +140,10 @@ class Database:
     async def read(self, statement: ClauseElement | Filled, *, user_id: str = NOBODY) -> list[asyncpg.Record]:
         """The rows of one SELECT as this user sees them. Tried again when the connection breaks."""
         sql, parameters = compiled(statement)
-        sets_user = isinstance(statement, Filled) and statement.statement.sets_user
+        to_be_set = _to_be_set(statement, user_id)
 
         async def attempt() -> list[asyncpg.Record]:
-            return await self._carry_out(None if sets_user else user_id, sql, parameters)
+            return await self._carry_out(to_be_set, sql, parameters)
 
         return await self._persist(attempt)
 
@@ -163,9 +161,10 @@ class Database:
         breaks, it may have been carried out.
         """
         sql, parameters = compiled(statement)
+        to_be_set = _to_be_set(statement, user_id)
 
         async def attempt() -> list[asyncpg.Record]:
-            return await self._carry_out(user_id, sql, parameters, check, is_write=True)
+            return await self._carry_out(to_be_set, sql, parameters, check, is_write=True)
 
         return await self._persist(attempt)
 
@@ -250,6 +249,11 @@ class Database:
                     raise Unavailable from error
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1)
+
+
+def _to_be_set(statement: ClauseElement | Filled, user_id: str) -> str | None:
+    """The user, unless the statement sets it by itself."""
+    return None if isinstance(statement, Filled) and statement.statement.sets_user else user_id
 
 
 _DIALECT = asyncpg_dialect.dialect()  # type: ignore[no-untyped-call]

@@ -2,11 +2,15 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import asyncpg
 import pytest
 
-from graphql_api.database import ROLE
+from graphql_api.database import ROLE, Database, Filled, compiled
+from graphql_api.relay.connections import Window
+from graphql_api.tasks import reads, writes
+from graphql_api.tasks.orders import NEWEST_FIRST
 
 pytestmark = pytest.mark.usefixtures("tasks")
 
@@ -191,3 +195,66 @@ async def test_the_trigger_writes_what_its_writer_may_not(ada: asyncpg.Connectio
 async def test_an_assignee_cannot_take_over(ada: asyncpg.Connection) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
         await ada.execute("UPDATE tasks SET assigned_to = 'eve' WHERE user_id = 'bob'")
+
+
+class Direct:
+    """Carries out statements on a connection, and sets no user before them."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def read(self, statement: Filled, *, user_id: str) -> list[Any]:
+        assert statement.statement.sets_user
+        sql, parameters = compiled(statement)
+        assert user_id in parameters
+        rows: list[Any] = await self._connection.fetch(sql, *parameters)
+        return rows
+
+    async def write(self, statement: Filled, *, user_id: str, check: object) -> list[Any]:
+        return await self.read(statement, user_id=user_id)
+
+
+PLANNERS = {
+    "as it is": "SELECT 1",
+    "every plan for its values": "SET plan_cache_mode = force_custom_plan",
+    "one plan for all values": "SET plan_cache_mode = force_generic_plan",
+    "by index alone": "SET enable_seqscan = off; SET enable_bitmapscan = off",
+    "by bitmap alone": "SET enable_seqscan = off; SET enable_indexscan = off; SET enable_indexonlyscan = off",
+    "sequential": "SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off",
+    "eager to work in parallel": (
+        "SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0"
+    ),
+    "compiled": "SET jit = on; SET jit_above_cost = 0",
+}
+
+
+@pytest.mark.parametrize("planner", PLANNERS.values(), ids=PLANNERS)
+async def test_a_statement_that_sets_its_user_sets_it_before_it_looks_at_any_row(
+    database_url: str, owner: asyncpg.Connection, planner: str
+) -> None:
+    ids = {row["title"]: row["id"] for row in await owner.fetch("SELECT id, title FROM tasks")}
+    seen = [ids[HERS], ids[SHARED]]
+    async with server_as(database_url, "eve") as connection:  # as if another request had left its user behind
+        await connection.execute(planner)
+        direct = cast(Database, Direct(connection))
+        window = Window.of(NEWEST_FIRST, 10, None, None, None)
+        assert len(await reads.by_ids(direct, "ada", [ids[HERS]])) == 1
+        assert not await reads.by_ids(direct, "ada", [ids[HIS]])
+        assert {row["id"] for row in await reads.by_ids(direct, "ada", list(ids.values()))} == set(seen)
+        for scope in (reads.owned_by, reads.assigned_to):
+            assert len(await reads.page(direct, "ada", scope, None, window, frozenset({"title"}))) == 1
+            assert await reads.count(direct, "ada", scope, None) == 1
+        made = await writes.create(direct, "ada", None, {"title": "new"})
+        assert (await writes.made_before(direct, "ada", made["id"])) == made
+        for id in seen:
+            assert (await writes.toggle(direct, "ada", id, None, None))["completed"]
+        assert (await writes.update(direct, "ada", ids[HERS], {"title": "x"}, 2))["title"] == "x"
+        assert (await writes.delete(direct, "ada", made["id"], 1))["id"] == made["id"]
+        for change in (
+            writes.update(direct, "ada", ids[HIS], {"title": "x"}, None),
+            writes.delete(direct, "ada", ids[HIS], None),
+        ):
+            with pytest.raises(writes.NotVisible):
+                await change
+        assert await connection.fetchval("SELECT current_setting('app.user_id')") == "eve"
+    assert await owner.fetchval("SELECT title FROM tasks WHERE id = $1", ids[HIS]) == HIS

@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import sqlalchemy as sa
 
-from graphql_api.database import ME, STATEMENTS_MAX, Database, Statement, as_me
+from graphql_api.database import ME, STATEMENTS_MAX, VIEWER, Database, Statement, as_me
 from graphql_api.relay.connections import Shape, Window
 from graphql_api.relay.keyset import Order
 from graphql_api.tasks.filters import Condition, is_overdue
@@ -40,8 +40,8 @@ def assigned_to(user_id: User) -> sa.Select[Any]:
     return sa.select(*COLUMNS).where(table.c.assigned_to == user_id, table.c.user_id != user_id)
 
 
-BY_ID = as_me(visible_to(ME.c.id).where(table.c.id == sa.bindparam("id")))
-BY_IDS = as_me(visible_to(ME.c.id).where(table.c.id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.Uuid)))))
+BY_ID = as_me(visible_to(VIEWER).where(table.c.id == sa.bindparam("id")))
+BY_IDS = as_me(visible_to(VIEWER).where(table.c.id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.Uuid)))))
 
 
 async def by_ids(database: Database, viewer_id: str, ids: Sequence[UUID]) -> list[asyncpg.Record]:
@@ -72,7 +72,7 @@ async def page(
 
 @lru_cache(STATEMENTS_MAX)
 def _page(scope: Scope, shape: Shape, columns: frozenset[str]) -> Statement:
-    return as_me(shape.cut(_only(columns, shape.order, scope(ME.c.id))))
+    return as_me(shape.cut(_only(columns, shape.order, scope(ME))))
 
 
 def _only(columns: frozenset[str], order: Order, tasks: sa.Select[Any]) -> sa.Select[Any]:
@@ -92,7 +92,7 @@ async def count(database: Database, viewer_id: str, scope: Scope, condition: Con
 
 @lru_cache
 def _count(scope: Scope) -> Statement:
-    return as_me(_counted(scope(ME.c.id)))
+    return as_me(_counted(scope(ME)))
 
 
 def _counted(tasks: sa.Select[Any]) -> sa.Select[Any]:

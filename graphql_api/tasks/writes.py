@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.elements import ClauseElement
 
-from graphql_api.database import ME, STATEMENTS_MAX, Database, Filled, Statement, as_me
+from graphql_api.database import IS_SET, STATEMENTS_MAX, VIEWER, Database, Filled, Statement, as_me
 from graphql_api.errors import unauthenticated
 from graphql_api.tasks import log, reads
 from graphql_api.tasks.models import EventKind, table
@@ -24,10 +24,9 @@ from graphql_api.tasks.reads import COLUMNS, User
 
 OWNER_KEY = "tasks_user_id_fkey"
 
-VIEWER = sa.bindparam("viewer", type_=sa.String)
 TASK = sa.bindparam("task", type_=sa.Uuid)
 VERSION = sa.bindparam("version", type_=sa.Integer)
-OWN = as_me(reads.owned_by(ME.c.id).where(table.c.id == TASK))
+OWN = as_me(reads.owned_by(VIEWER).where(table.c.id == TASK))
 
 ASSIGNEE_MAY = frozenset({"status", "completed"})
 """What an assignee may change. Everything else is the owner's."""
@@ -83,8 +82,10 @@ async def create(database: Database, viewer_id: str, id: UUID | None, values: di
 @lru_cache
 def _insert(names: frozenset[str]) -> Statement:
     """A new task with values in these columns."""
-    new = insert(table).values(id=TASK, user_id=VIEWER, **_parameters(names)).on_conflict_do_nothing()
-    return Statement(new.returning(*COLUMNS))
+    new = {"id": TASK, "user_id": VIEWER, **_parameters(names)}
+    row = sa.select(*new.values()).where(IS_SET)
+    creation = insert(table).from_select([*new], row).on_conflict_do_nothing().returning(*COLUMNS)
+    return Statement(creation, sets_user=True)
 
 
 async def made_before(database: Database, viewer_id: str, id: UUID) -> asyncpg.Record | None:
@@ -121,19 +122,19 @@ def _update(names: frozenset[str], owner_only: bool, has_version: bool) -> State
     """Changes these columns of a task."""
     scope = is_owned_by(VIEWER) if owner_only else is_workable_by(VIEWER)
     change = sa.update(table).values(**_parameters(names)).where(scope, *_exactly(has_version))
-    return Statement(change.returning(*COLUMNS))
+    return as_me(change.returning(*COLUMNS))
 
 
 @lru_cache
 def _turn(has_version: bool) -> Statement:
     """Turns a task around."""
     change = sa.update(table).values(completed=sa.not_(table.c.completed))
-    return Statement(change.where(is_workable_by(VIEWER), *_exactly(has_version)).returning(*COLUMNS))
+    return as_me(change.where(is_workable_by(VIEWER), *_exactly(has_version)).returning(*COLUMNS))
 
 
 @lru_cache
 def _delete(has_version: bool) -> Statement:
-    return Statement(sa.delete(table).where(is_owned_by(VIEWER), *_exactly(has_version)).returning(*COLUMNS))
+    return as_me(sa.delete(table).where(is_owned_by(VIEWER), *_exactly(has_version)).returning(*COLUMNS))
 
 
 async def _changed(
