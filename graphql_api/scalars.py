@@ -47,11 +47,6 @@ class Duration:
         return moment
 
 
-def in_utc(moment: datetime) -> datetime:
-    """The moment in UTC. It becomes text when the whole answer does: `http.service.encoded`."""
-    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-
-
 def parse_datetime(value: object) -> datetime:
     if isinstance(value, str) and RFC3339.fullmatch(value):
         try:
@@ -102,12 +97,13 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
+# A `datetime` of the graph is in UTC already, from the database or from here. It becomes text when the whole answer
+# does: `http.service.encoded`.
 SCALARS: Mapping[Any, ScalarDefinition] = {
     datetime: strawberry.scalar(
         name="DateTime",
         description="A moment: RFC 3339 with an offset, `2026-01-31T09:00:00+01:00`. Always answered in UTC.",
         specified_by_url="https://scalars.graphql.org/andimarek/date-time",
-        serialize=in_utc,
         parse_value=parse_datetime,
     ),
     DateTimeOrDuration: strawberry.scalar(
@@ -115,7 +111,6 @@ SCALARS: Mapping[Any, ScalarDefinition] = {
         description="A moment as RFC 3339, or an ISO 8601 duration counted from now when the request arrives: "
         "`P7D` is a week ahead, `-PT1H` an hour ago.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
-        serialize=in_utc,
         parse_value=parse_datetime_or_duration,
     ),
     UUID: strawberry.scalar(

@@ -75,7 +75,7 @@ async def _node(info: Info, id: str) -> Node | None:
     viewer_id = info.context.viewer_id
     if key := parse_task_id(id):
         row = await info.context.loader(TaskLoader).load(key)
-        return None if row is None else Task(row=row)
+        return None if row is None else Task(row)
     if cursor := event_cursor(id):
         row = await info.context.loader(EventLoader).load(cursor)
         return None if row is None else TaskEvent(row=row)

@@ -99,7 +99,7 @@ def quoted(item: sa.Table | sa.Column[Any] | str) -> str:
 
 def in_utc(moment: datetime) -> datetime:
     """Drizzle and Prisma store UTC without saying so (better-auth.md, pitfall 13)."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _table(

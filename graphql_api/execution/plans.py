@@ -1,7 +1,7 @@
 """What a plan is: an operation in which all is decided that does not depend on data.
 
-A plan is a tree. A `Selection` is what is asked of an object of one type: a Python function, written by `compiler` when
-the first such object comes, with a line or two for each field. A `Field` is a `Place` of an answer with a resolver. A
+A plan is a tree. A `Selection` is what is asked of an object of one type: a Python function, made by `compiler` when
+the first such object comes, with a few lines for each field. A `Field` is a `Place` of an answer with a resolver. A
 `Place` is where a value may stand, a field or an item of a list: it knows how to complete a value, and where an error
 goes.
 
@@ -84,11 +84,14 @@ class Place:
         except Exception as error:
             return self.fail(run, error, path)
 
-    def fail(self, run: Run, error: Exception, path: Steps, begun: Mapping[str, Any] = NOTHING) -> Any:
-        """Null, and the error is noted; where null may not stand it is raised, and what was begun is left alone."""
+    def fail(self, run: Run, error: Exception, path: Steps, begun: Mapping[str, Any] = NOTHING, names: str = "") -> Any:
+        """Null, and the error is noted; where null may not stand it is raised, and what was begun is left alone.
+
+        `begun`: the values so far of the same object, and perhaps others, whose names do not begin like this.
+        """
         located = located_error(error, self.nodes, to_path(path).as_list())
         if not self.is_nullable:
-            run.leave(begun.values())
+            run.leave(value for name, value in begun.items() if name.startswith(names))
             raise located
         run.note(located, path)
         return None
@@ -138,13 +141,16 @@ class Field(Place):
 class Selection:
     """What a field asks of objects of one type. `function(run, source, path)` gives it as a dict, or as a coroutine."""
 
-    __slots__ = ("_write", "details", "function", "type")
+    __slots__ = ("_write", "details", "function", "leaves", "type")
 
     function: Completion
+    leaves: Sequence[Field] | None
+    """Its fields, where the function of the object around it reads them."""
 
     def __init__(self, type_: GraphQLObjectType, details: FieldDetailsList, write: Write) -> None:
         self.type = type_
         self.details = details
+        self.leaves = None
         self.function = self._first
         self._write = write
 

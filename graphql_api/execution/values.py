@@ -19,6 +19,7 @@ from graphql.type.scalars import (
     serialize_int,
     serialize_string,
 )
+from strawberry.types.scalar import identity
 
 Coroutine = CoroutineType
 """What stands in the place of a completed value that is still to come; nothing else that is completed has this type."""
@@ -45,7 +46,7 @@ class Leaf:
 
     coerce: Callable[[Any], Any]
     as_it_is: str | None = None
-    """A Python condition on `value` under which it is its own answer; None when there is no such value."""
+    """A Python condition on `value` under which it is its own answer, `PLAIN` is known; None where there is none."""
     enum: type | None = None
     names: Mapping[str, str] | None = None
     """For members of that `enum`: their names in the graph by their names in Python."""
@@ -56,6 +57,7 @@ _AS_IT_IS: Mapping[object, str] = {
     serialize_id: "type(value) is str",
     serialize_boolean: "type(value) is bool",
     serialize_int: f"type(value) is int and {GRAPHQL_MIN_INT} <= value <= {GRAPHQL_MAX_INT}",
+    identity: "type(value) in PLAIN",
     serialize_float: f"type(value) is float and {-sys.float_info.max} <= value <= {sys.float_info.max}",
 }
 

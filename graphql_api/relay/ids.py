@@ -30,7 +30,7 @@ class GlobalID(NamedTuple):
 
 def written(type_name: str, key: object) -> Any:
     """The id of this object as clients see it, a `strawberry.ID`."""
-    return b2a_base64(f"{type_name}:{key}".encode(), newline=False).decode()
+    return b2a_base64(f"{type_name}:{key!s}".encode(), newline=False).decode()
 
 
 ID_DESCRIPTION = "Unique among all objects of the graph. Opaque: keep it, compare it, send it back."

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
-from aiodataloader import DataLoader
 
 from graphql_api.context import Context
+from graphql_api.loading import Loader
 from graphql_api.relay.connections import Window
 from graphql_api.tasks import log, reads
 
 
-class TaskLoader(DataLoader[UUID, asyncpg.Record | None]):
+class TaskLoader(Loader[UUID, asyncpg.Record | None]):
     """Ids in, rows out, same order, None where there is none that the viewer may see. One SELECT a batch."""
 
     def __init__(self, context: Context) -> None:
@@ -25,7 +25,7 @@ class TaskLoader(DataLoader[UUID, asyncpg.Record | None]):
         return [found.get(key) for key in keys]
 
 
-class AcquaintanceLoader(DataLoader[str, bool]):
+class AcquaintanceLoader(Loader[str, bool]):
     """Better Auth ids in; True for those who share a task with the viewer. One SELECT a batch."""
 
     def __init__(self, context: Context) -> None:
@@ -37,7 +37,7 @@ class AcquaintanceLoader(DataLoader[str, bool]):
         return [key in found for key in keys]
 
 
-class EventLoader(DataLoader[int, asyncpg.Record | None]):
+class EventLoader(Loader[int, asyncpg.Record | None]):
     """Cursors in, events out, same order, None where there is none of the viewer's. One SELECT a batch."""
 
     def __init__(self, context: Context) -> None:
@@ -50,7 +50,7 @@ class EventLoader(DataLoader[int, asyncpg.Record | None]):
         return [found.get(key) for key in keys]
 
 
-class HistoryLoader(DataLoader[tuple[UUID, Window], Sequence[asyncpg.Record]]):
+class HistoryLoader(Loader[tuple[UUID, Window], Sequence[asyncpg.Record]]):
     """Ids of tasks in, each with the window of a page; rows for `Window.page` out. One SELECT for each window."""
 
     def __init__(self, context: Context) -> None:

@@ -133,7 +133,7 @@ def explain(reason: Exception, *path: str) -> list[PayloadError]:
                 f"The task has changed: its version is {row['version']} by now. Look at `current` and decide again."
             )
             version = ["input", "ifVersion"]
-            return [ConflictError(message=message, code=ErrorCode.CONFLICT, path=version, current=Task(row=row))]
+            return [ConflictError(message=message, code=ErrorCode.CONFLICT, path=version, current=Task(row))]
         case writes.AssigneeGone():
             message = "The user whom it should be assigned to does not exist any more."
             return [ValidationError(message=message, code=ErrorCode.INVALID, path=["input"])]

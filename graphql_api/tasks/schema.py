@@ -27,7 +27,7 @@ class TaskQuery:
         if key is None:
             raise bad_input(f"`id` is {inputs.shown(id)}, which is not the ID of a Task.")
         row = await info.context.loader(TaskLoader).load(key)
-        return None if row is None else Task(row=row)
+        return None if row is None else Task(row)
 
 
 @strawberry.type

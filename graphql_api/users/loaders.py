@@ -1,13 +1,13 @@
 """Users by id, in batches."""
 
 import sqlalchemy as sa
-from aiodataloader import DataLoader
 
 from graphql_api.context import Context
+from graphql_api.loading import Loader
 from graphql_api.users.models import UserRow, people
 
 
-class UserLoader(DataLoader[str, UserRow | None]):
+class UserLoader(Loader[str, UserRow | None]):
     """Better Auth ids in, people out, same order, None where there is nobody. One SELECT a batch.
 
     Without a user table (Better Auth on another database) it knows the viewer alone, from the claims of the token.

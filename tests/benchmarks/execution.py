@@ -79,7 +79,7 @@ class Connection:
 
 
 def ready_graph(known: Sequence[Mapping[str, Any]]) -> GraphQLSchema:
-    edges = [Edge(cursor=f"cursor {row['id']}", node=Task(row=row)) for row in known]
+    edges = [Edge(cursor=f"cursor {row['id']}", node=Task(row)) for row in known]
     info = PageInfo(page=Page(known, has_next=True, has_previous=False, order=orders.order(None)))
     page = Connection(edges=edges, page_info=info)
 
@@ -135,7 +135,7 @@ async def parts(known: Sequence[Mapping[str, Any]]) -> None:
     """What is not the executor's in the real graph, for one page."""
     order = orders.order(None)
     made: dict[str, Callable[[], Any]] = {
-        "tasks": lambda: [Task(row=row) for row in known],
+        "tasks": lambda: [Task(row) for row in known],
         "  global_id in it": lambda: [global_id(row["id"]) for row in known],
         "cursors": lambda: [cursors.encode(order, order.values(row)) for row in known],
         "cursors.encode of one event": lambda: cursors.encode(log.OLDEST_FIRST, [5]),
