@@ -139,13 +139,7 @@ class Database:
 
     async def read(self, statement: ClauseElement | Filled, *, user_id: str = NOBODY) -> list[asyncpg.Record]:
         """The rows of one SELECT as this user sees them. Tried again when the connection breaks."""
-        sql, parameters = compiled(statement)
-        to_be_set = _to_be_set(statement, user_id)
-
-        async def attempt() -> list[asyncpg.Record]:
-            return await self._carry_out(to_be_set, sql, parameters)
-
-        return await self._persist(attempt)
+        return await self._persist(self._carry_out, _to_be_set(statement, user_id), *compiled(statement))
 
     async def write(
         self,
@@ -161,12 +155,7 @@ class Database:
         breaks, it may have been carried out.
         """
         sql, parameters = compiled(statement)
-        to_be_set = _to_be_set(statement, user_id)
-
-        async def attempt() -> list[asyncpg.Record]:
-            return await self._carry_out(to_be_set, sql, parameters, check, is_write=True)
-
-        return await self._persist(attempt)
+        return await self._persist(self._carry_out, _to_be_set(statement, user_id), sql, parameters, check, True)
 
     async def _carry_out(
         self,
@@ -174,7 +163,6 @@ class Database:
         sql: str,
         parameters: list[Any],
         check: Callable[[list[asyncpg.Record]], None] | None = None,
-        *,
         is_write: bool = False,
     ) -> list[asyncpg.Record]:
         """The rows of a statement, on a connection that acts for this user; None where the statement says for whom."""
@@ -235,14 +223,14 @@ class Database:
             server_settings=server_settings,
         )
 
-    async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _persist(self, attempt: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         """Try again, ever more slowly, while the connection is at fault, or others who change the same: a database that
         sleeps needs a moment."""
         deadline = monotonic() + self._settings.connect_timeout_seconds
         pause = 0.05
         while True:
             try:
-                return await attempt()
+                return await attempt(*arguments)
             except (*LOST, *UNDONE) as error:
                 if monotonic() + pause > deadline:
                     logger.warning("the database does not answer: %r", error)

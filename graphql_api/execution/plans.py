@@ -132,7 +132,9 @@ class Field(Place):
         """Resolved and completed by a task, for a resolver that is a coroutine."""
         try:
             value = self.resolve(run, source, path, given)
-            done = self.complete(run, await value if is_awaitable(value) else value, path)
+            if type(value) is Coroutine or is_awaitable(value):
+                value = await value
+            done = (self.inner if type(value) in PLAIN else self.complete)(run, value, path)
             return await done if type(done) is Coroutine else done
         except Exception as error:
             return self.fail(run, error, path)

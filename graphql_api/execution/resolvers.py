@@ -117,13 +117,18 @@ def _strawberry(field: Field, theirs: StrawberryField, wanted: StrawberryResolve
     info_name = None if wanted.info_parameter is None else wanted.info_parameter.name
     names = schema.config.name_converter
     arguments = {names.from_argument(one): (one.python_name, conversion(one.type, schema)) for one in theirs.arguments}
+    as_they_are = all(name == python_name and not convert for name, (python_name, convert) in arguments.items())
 
-    def call(run: Run, source: Any, path: Steps, given: dict[str, Any]) -> Any:
-        info = _info(run, field, theirs, path, schema) if info_name or given else None
+    def converted(given: dict[str, Any], info: Any) -> dict[str, Any]:
         wanted = {}
         for name, value in given.items():
             python_name, convert = arguments[name]
             wanted[python_name] = value if convert is None else convert(value, info, (name,))
+        return wanted
+
+    def call(run: Run, source: Any, path: Steps, given: dict[str, Any]) -> Any:
+        info = _info(run, field, theirs, path, schema) if info_name or given else None
+        wanted = given if as_they_are else converted(given, info)
         for name in source_names:
             wanted[name] = source
         if info_name:

@@ -1,11 +1,13 @@
 """What happens to every request: it gets an id, which its log lines and its answer carry, and may go a shorter way."""
 
 import re
+from collections.abc import Awaitable
 from random import getrandbits
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from graphql_api.http.request import header
 from graphql_api.telemetry.logs import request_id
 
 PLAIN = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -21,14 +23,14 @@ class RequestId:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
-        id = given if given and PLAIN.fullmatch(given) else f"{getrandbits(128):032x}"
+        given = header(scope, b"x-request-id")
+        id = given if PLAIN.fullmatch(given) else f"{getrandbits(128):032x}"
         token = request_id.set(id)
 
-        async def send_with_id(message: Message) -> None:
+        def send_with_id(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (b"x-request-id", id.encode())]
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
@@ -40,10 +42,8 @@ class CrossOrigin(CORSMiddleware):
     """Starlette's, for requests that say from which origin they come; to others it would only say so."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if any(name == b"origin" for name, _ in scope.get("headers", ())):
-            await super().__call__(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+        says_origin = scope["type"] == "http" and header(scope, b"origin")
+        await (super().__call__ if says_origin else self.app)(scope, receive, send)
 
 
 class Shortcut:

@@ -53,8 +53,7 @@ async def read(scope: Scope, receive: Receive, longest: int) -> Parameters:
 
 def header(scope: Scope, name: bytes) -> str:
     """All values of a header, as one list; empty without any."""
-    values = [value for key, value in scope["headers"] if key == name]
-    return b",".join(values).decode("latin-1")
+    return ",".join([value.decode("latin-1") for key, value in scope["headers"] if key == name])
 
 
 @lru_cache(1000)
@@ -110,9 +109,9 @@ def checked(given: Any) -> Parameters:
         raise Refusal(400, "The body is an array; batches are not answered, send one operation at a time.")
     if not isinstance(given, dict):
         raise Refusal(400, 'The body is not an object; send one like {"query": "{ viewer { name } }"}.')
-    for name, kind in KINDS.items():
-        value = given.get(name)
-        if value is not None and type(value) is not kind:
+    for name, value in given.items():
+        kind = KINDS.get(name)
+        if kind is not None and value is not None and type(value) is not kind:
             raise Refusal(400, f"`{name}` is {WORDS.get(type(value), 'a number')}; it must be {WORDS[kind]}.")
     query = given.get("query")
     if not query:

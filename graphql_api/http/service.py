@@ -72,6 +72,7 @@ class Deadlines:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
         self._running: dict[object, tuple[asyncio.Task[Any], float]] = {}
         """In the order in which they began, each with its deadline by the clock of the loop."""
         self._overdue: set[object] = set()
@@ -79,13 +80,13 @@ class Deadlines:
 
     async def within(self, work: Coroutine[Any, Any, T]) -> T:
         """What the work gives. Raises TIMEOUT when it takes longer."""
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        task = asyncio.current_task(self._loop)
         assert task is not None
         one = object()
-        self._running[one] = task, loop.time() + self._seconds
+        self._running[one] = task, self._loop.time() + self._seconds
         if not self._is_watching:
             self._is_watching = True
-            loop.call_later(self._seconds, self._watch, loop)
+            self._loop.call_later(self._seconds, self._watch)
         try:
             return await work
         except asyncio.CancelledError:
@@ -97,11 +98,11 @@ class Deadlines:
             self._running.pop(one, None)
             self._overdue.discard(one)
 
-    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _watch(self) -> None:
         """End what is overdue, and look again when the next one would be."""
         for one, (task, deadline) in list(self._running.items()):
-            if deadline > loop.time():
-                loop.call_at(deadline, self._watch, loop)
+            if deadline > self._loop.time():
+                self._loop.call_at(deadline, self._watch)
                 return
             del self._running[one]
             self._overdue.add(one)
@@ -123,8 +124,8 @@ class Service:
     connections: Connections
     deadlines: Deadlines
 
-    async def execute(self, operation: Prepared, identity: Identity | None) -> ExecutionResult:
-        return await self.engine.execute(operation, self._context(identity))
+    def execute(self, operation: Prepared, identity: Identity | None) -> Coroutine[Any, Any, ExecutionResult]:
+        return self.engine.execute(operation, self._context(identity))
 
     def subscribe(self, operation: Prepared, identity: Identity | None) -> AsyncGenerator[ExecutionResult, None]:
         return self.engine.subscribe(operation, lambda: self._context(identity))

@@ -24,8 +24,7 @@ class GlobalID(NamedTuple):
             type_name, colon, key = a2b_base64(text, strict_mode=True).decode().partition(":")
         except ValueError:
             return None
-        parsed = cls(type_name, key)
-        return parsed if colon and key and str(parsed) == text else None
+        return cls(type_name, key) if colon and key and written(type_name, key) == text else None
 
 
 def written(type_name: str, key: object) -> Any:

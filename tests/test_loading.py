@@ -1,0 +1,102 @@
+"""Loaders collect what aiodataloader's collect, and tell everybody what became of their key."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from aiodataloader import DataLoader
+
+from graphql_api.loading import Loader
+
+
+class Squares(Loader[int, int]):
+    """Remembers its batches; knows no square of 7, and fails whole for 13."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[list[int]] = []
+
+    async def batch_load_fn(self, keys: list[int]) -> list[int]:
+        self.batches.append(keys)
+        await asyncio.sleep(0)
+        if 13 in keys:
+            raise ValueError("thirteen")
+        seven: list[int] = [KeyError(7) if key == 7 else key * key for key in keys]  # type: ignore[misc]
+        return seven
+
+
+async def test_keys_that_are_wanted_together_are_loaded_together() -> None:
+    loader = Squares()
+    assert await loader.load_many([3, 1, 3, 2]) == [9, 1, 9, 4]
+    assert await loader.load(3) == 9
+    assert await loader.load(4) == 16
+    assert loader.batches == [[3, 1, 2], [4]]
+    assert loader.load(3) is loader.load(3)
+
+
+async def test_an_error_for_one_key_is_told_to_those_who_wait_for_it() -> None:
+    loader = Squares()
+    found = await asyncio.gather(loader.load(6), loader.load(7), loader.load(8), return_exceptions=True)
+    assert [*found[::2]] == [36, 64]
+    assert isinstance(found[1], KeyError)
+
+
+async def test_a_batch_that_fails_is_tried_again_by_the_next_who_asks() -> None:
+    loader = Squares()
+    for _ in range(2):
+        found = await asyncio.gather(loader.load(12), loader.load(13), return_exceptions=True)
+        assert [str(error) for error in found] == ["thirteen"] * 2
+    assert await loader.load(12) == 144
+    assert loader.batches == [[12, 13], [12, 13], [12]]
+
+
+async def test_a_batch_with_too_few_values_fails() -> None:
+    class Short(Squares):
+        async def batch_load_fn(self, keys: list[int]) -> list[int]:
+            return keys[1:]
+
+    loader = Short()
+    for error in await asyncio.gather(loader.load(1), loader.load(2), return_exceptions=True):
+        assert isinstance(error, ValueError)
+
+
+async def test_who_gives_up_does_not_disturb_the_others() -> None:
+    loader = Squares()
+    first, second = loader.load(1), loader.load(2)
+    first.cancel()
+    assert await second == 4
+    assert first.cancelled()
+
+
+async def test_values_that_are_known_are_not_loaded() -> None:
+    loader = Squares()
+    assert await loader.prime(5, 25).load(5) == 25
+    assert loader.batches == []
+    assert await loader.clear(5).load(5) == 25
+    assert loader.batches == [[5]]
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_collects_as_long_as_aiodataloader(turns: int) -> None:
+    class Theirs(DataLoader[int, int]):
+        async def batch_load_fn(self, keys: list[int]) -> list[int]:
+            batches.append(keys)
+            return keys
+
+    class Ours(Loader[int, int]):
+        async def batch_load_fn(self, keys: list[int]) -> list[int]:
+            batches.append(keys)
+            return keys
+
+    found = []
+    kinds: list[Callable[[], DataLoader[int, int]]] = [Theirs, Ours]
+    for kind in kinds:
+        batches: list[list[int]] = []
+        loader = kind()
+        first = loader.load(1)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await asyncio.gather(first, loader.load(2))
+        found.append(batches)
+    assert found[0] == found[1]
+    assert found[0] == ([[1, 2]] if turns < 2 else [[1], [2]])
