@@ -10,9 +10,9 @@ from strawberry import UNSET
 
 from graphql_api.context import Info
 from graphql_api.errors import Code, RequestError, unauthenticated
-from graphql_api.relay import cursors
+from graphql_api.relay import cursors, ids
 from graphql_api.relay.connections import After, Before, First, Last, Window, given
-from graphql_api.relay.ids import ID_DESCRIPTION, GlobalID, Node
+from graphql_api.relay.ids import ID_DESCRIPTION, Node
 from graphql_api.scalars import URL
 from graphql_api.tasks import log, orders, reads
 from graphql_api.tasks.filters import TaskFilter
@@ -40,7 +40,7 @@ class Viewer(Node):
 
     @strawberry.field(description=ID_DESCRIPTION)
     def id(self) -> strawberry.ID:
-        return strawberry.ID(str(GlobalID("Viewer", self.user_id)))
+        return ids.written("Viewer", self.user_id)
 
     @strawberry.field(description="The viewer as others may see them.")
     async def user(self, info: Info) -> User:

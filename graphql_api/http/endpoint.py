@@ -74,9 +74,10 @@ class Endpoint:
         headers = scope["headers"]
         identity = await self._service.authenticator.identify(headers)
         operation = self._service.engine.prepare(query, operation_name, variables)
-        if operation.type is OperationType.MUTATION and scope["method"] == "GET":
+        kind = operation.type
+        if kind is OperationType.MUTATION and scope["method"] == "GET":
             raise Refusal(405, "A mutation is not executed over GET; send it by POST.", {"Allow": "POST"})
-        if operation.type is not OperationType.SUBSCRIPTION:
+        if kind is not OperationType.SUBSCRIPTION:
             return _answered(await self._service.execute(operation, identity), media)
         if media != EVENT_STREAM:
             raise Refusal(406, f"A subscription is answered as {EVENT_STREAM}, named first in Accept, or by WebSocket.")

@@ -24,7 +24,7 @@ class RequestId:
             await self._app(scope, receive, send)
             return
         given = header(scope, b"x-request-id")
-        id = given if PLAIN.fullmatch(given) else f"{getrandbits(128):032x}"
+        id = given if PLAIN.fullmatch(given) else getrandbits(128).to_bytes(16).hex()
         token = request_id.set(id)
 
         def send_with_id(message: Message) -> Awaitable[None]:

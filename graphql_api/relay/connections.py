@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
@@ -16,6 +17,8 @@ from graphql_api.relay.keyset import Order
 
 PAGE_DEFAULT = 20
 PAGE_MAX = 100
+WINDOWS_MAX = 1000
+"""Most ask for a first page, and few sizes are in use: such windows are made once."""
 
 NOTHING: Mapping[str, Any] = {}
 
@@ -38,7 +41,7 @@ Last = Annotated[
 Before = Annotated[str | None, strawberry.argument(description="Only what comes before this cursor.")]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Page(Generic[Row]):
     """The rows of a page in the order that was asked for, and whether there is more on either side."""
 
@@ -99,7 +102,7 @@ class Shape(NamedTuple):
         ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Window:
     """The part of an ordered list that a client asked for. The size counts rows; cursors are sort keys."""
 
@@ -116,27 +119,24 @@ class Window:
         Without a size it is the first 20, or the last 20 where only `before` is given.
         """
         first, after, last, before = given(first), given(after), given(last), given(before)
-        if first is not None and last is not None:
-            raise bad_input(f"Give `first` or `last`, not both: first is {first} and last is {last}.")
-        for name, size in (("first", first), ("last", last)):
-            if size is not None and not 1 <= size <= PAGE_MAX:
-                raise bad_input(f"`{name}` is {size}; it must be from 1 to {PAGE_MAX}.")
-        backward = last is not None or (first is None and after is None and before is not None)
+        if after is None and before is None:
+            return _without_cursor(order, first, last)
+        _check(first, last)
         return cls(
             order=order,
             size=first or last or PAGE_DEFAULT,
-            backward=backward,
+            backward=last is not None or (first is None and after is None),
             after=_keys(order, "after", after),
             before=_keys(order, "before", before),
         )
 
-    @property
+    @cached_property
     def shape(self) -> Shape:
         after, before = (keys and tuple([key is None for key in keys]) for keys in (self.after, self.before))
         return Shape(self.order, self.backward, after, before)
 
-    @property
-    def values(self) -> dict[str, Any]:
+    @cached_property
+    def values(self) -> Mapping[str, Any]:
         """Values of the parameters of `Shape.cut`."""
         values: dict[str, Any] = {"limit": self.size + 1}
         for name, keys in (("after", self.after), ("before", self.before)):
@@ -160,6 +160,21 @@ class Window:
 def given(value: T | None) -> T | None:
     """An argument that was left out counts as null."""
     return None if value is UNSET else value
+
+
+@lru_cache(WINDOWS_MAX)
+def _without_cursor(order: Order, first: int | None, last: int | None) -> Window:
+    _check(first, last)
+    return Window(order, first or last or PAGE_DEFAULT, last is not None, None, None)
+
+
+def _check(first: int | None, last: int | None) -> None:
+    """Raises BAD_USER_INPUT unless this is at most one size, within bounds."""
+    if first is not None and last is not None:
+        raise bad_input(f"Give `first` or `last`, not both: first is {first} and last is {last}.")
+    for name, size in (("first", first), ("last", last)):
+        if size is not None and not 1 <= size <= PAGE_MAX:
+            raise bad_input(f"`{name}` is {size}; it must be from 1 to {PAGE_MAX}.")
 
 
 def _parameter(name: str, type_: sa.types.TypeEngine[Any], values: Mapping[str, Any]) -> sa.BindParameter[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import strawberry
 
@@ -15,7 +15,7 @@ class GlobalID(NamedTuple):
     key: str
 
     def __str__(self) -> str:
-        return str(written(*self))
+        return written(*self)
 
     @classmethod
     def parse(cls, text: str) -> GlobalID | None:
@@ -27,9 +27,10 @@ class GlobalID(NamedTuple):
         return cls(type_name, key) if colon and key and written(type_name, key) == text else None
 
 
-def written(type_name: str, key: object) -> Any:
-    """The id of this object as clients see it, a `strawberry.ID`."""
-    return b2a_base64(f"{type_name}:{key!s}".encode(), newline=False).decode()
+def written(type_name: str, key: object) -> strawberry.ID:
+    """The id of this object as clients see it."""
+    text = b2a_base64(f"{type_name}:{key!s}".encode(), newline=False).decode()
+    return text  # type: ignore[return-value]  # to call `strawberry.ID` would do nothing, in a fifth of the time
 
 
 ID_DESCRIPTION = "Unique among all objects of the graph. Opaque: keep it, compare it, send it back."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, InlineFragmentNode, SelectionSetNode
 from strawberry import Info
@@ -12,17 +12,21 @@ Selected = Mapping[str, Any]
 """Names of fields, each with what is selected below it."""
 
 
-def selected(info: Info[Any, Any]) -> Selected:
-    """All fields below this one, by their names in the graph, those of fragments included.
+T = TypeVar("T")
 
-    It may be more than what is answered: `@skip`, `@include` and the types of fragments are not looked at.
+
+def selected(info: Info[Any, Any], meaning: Callable[[Selected], T]) -> T:
+    """What all fields below this one mean, by their names in the graph, those of fragments included.
+
+    It may be more than what is answered: `@skip`, `@include` and the types of fragments are not looked at. The meaning
+    is found once for each place in a document.
     """
     memory: dict[Any, Any] = getattr(info, "memory", {})  # the compiled executor's info has one
-    if selected not in memory:
+    if meaning not in memory:
         raw = info._raw_info
         sets = [node.selection_set for node in raw.field_nodes if node.selection_set]
-        memory[selected] = _below(sets, raw.fragments)
-    found: Selected = memory[selected]
+        memory[meaning] = meaning(_below(sets, raw.fragments))
+    found: T = memory[meaning]
     return found
 
 

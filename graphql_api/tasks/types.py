@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Annotated, Any, Self
 from uuid import UUID
 
@@ -17,7 +16,7 @@ from graphql_api.relay import cursors, ids
 from graphql_api.relay.connections import After, First, Page, PageInfo, Window
 from graphql_api.relay.ids import ID_DESCRIPTION, GlobalID, Node
 from graphql_api.relay.keyset import Order
-from graphql_api.relay.lookahead import selected
+from graphql_api.relay.lookahead import Selected, selected
 from graphql_api.tasks import filters, log, reads
 from graphql_api.tasks.changes import TaskFieldChange, changes
 from graphql_api.tasks.filters import Condition, TaskFilter
@@ -121,9 +120,11 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 """What fields of a `Task` read, by their names in the graph; any other reads the column of its own name."""
 
 
-@lru_cache(1000)
-def columns(fields: frozenset[str]) -> frozenset[str]:
-    """The columns that these fields of a `Task` read."""
+def columns(of_connection: Selected) -> frozenset[str] | None:
+    """The columns that a page of tasks reads with these fields of its connection; None where it reads no row."""
+    if not of_connection.keys() & {"edges", "nodes", "pageInfo"}:
+        return None
+    fields = {*of_connection.get("edges", {}).get("node", ()), *of_connection.get("nodes", ())}
     return frozenset(column for field in fields for column in COLUMNS.get(field, (field,)))
 
 
@@ -160,11 +161,10 @@ class TaskConnection:
         """Those of the tasks that pass the filter. Raises BAD_USER_INPUT for a bad one. One SELECT, if that."""
         context = info.context
         condition = filters.condition(task_filter, context.now)
-        fields = selected(info)
+        wanted = selected(info, columns)
         rows: Sequence[asyncpg.Record] = []
-        if fields.keys() & {"edges", "nodes", "pageInfo"}:
-            of_tasks = frozenset(fields.get("edges", {}).get("node", ())).union(fields.get("nodes", ()))
-            rows = await reads.page(context.database, context.viewer_id, scope, condition, window, columns(of_tasks))
+        if wanted is not None:
+            rows = await reads.page(context.database, context.viewer_id, scope, condition, window, wanted)
         return cls(scope=scope, condition=condition, page=window.page(rows))
 
     @strawberry.field(description="The tasks of the page, each with its cursor.")
@@ -202,7 +202,7 @@ class TaskEvent(Node):
 
     @strawberry.field(description=ID_DESCRIPTION)
     def id(self) -> strawberry.ID:
-        return strawberry.ID(str(GlobalID("TaskEvent", str(self.row["cursor"]))))
+        return ids.written("TaskEvent", self.row["cursor"])
 
     @strawberry.field(
         description="This place among the events of the viewer: keep the last one, and go on after it with "

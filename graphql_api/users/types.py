@@ -8,6 +8,7 @@ import strawberry
 
 from graphql_api.auth.identity import is_plain
 from graphql_api.context import Info
+from graphql_api.relay import ids
 from graphql_api.relay.ids import ID_DESCRIPTION, GlobalID, Node
 from graphql_api.scalars import URL
 from graphql_api.users.loaders import UserLoader
@@ -38,7 +39,7 @@ class User(Node):
 
 
 def global_id(user_id: str) -> strawberry.ID:
-    return strawberry.ID(str(GlobalID("User", user_id)))
+    return ids.written("User", user_id)
 
 
 def user_id(id: str) -> str | None:
