@@ -128,6 +128,8 @@ def _listen(settings: Settings, found: Tables | None = None) -> None:
     """Serve until a signal comes. Of several processes each makes the application anew, from the same environment."""
     import uvicorn
 
+    from graphql_api.http.protocol import Protocol
+
     _refuse_taken_port(settings)
     several = settings.workers > 1
     uvicorn.run(
@@ -137,6 +139,7 @@ def _listen(settings: Settings, found: Tables | None = None) -> None:
         port=settings.port,
         workers=settings.workers,
         lifespan="on",
+        http=Protocol,
         ws="websockets-sansio",
         ws_max_size=settings.max_body_bytes,
         ws_per_message_deflate=False,  # its buffers would take as much memory again as an idle subscription

@@ -16,6 +16,7 @@ from websockets import ConnectionClosed, Subprotocol
 from websockets.asyncio.client import ClientConnection, connect
 
 from graphql_api.app import create_app
+from graphql_api.http.protocol import Protocol
 from graphql_api.http.service import Service
 from graphql_api.settings import Settings
 from tests.client import Api
@@ -55,6 +56,7 @@ async def server(settings: Settings) -> AsyncIterator[Server]:
         create_app(settings),
         port=0,
         lifespan="on",
+        http=Protocol,
         log_config=None,
         ws="websockets-sansio",
         ws_max_size=settings.max_body_bytes,

@@ -84,14 +84,11 @@ class Place:
         except Exception as error:
             return self.fail(run, error, path)
 
-    def fail(self, run: Run, error: Exception, path: Steps, begun: Mapping[str, Any] = NOTHING, names: str = "") -> Any:
-        """Null, and the error is noted; where null may not stand it is raised, and what was begun is left alone.
-
-        `begun`: the values so far of the same object, and perhaps others, whose names do not begin like this.
-        """
+    def fail(self, run: Run, error: Exception, path: Steps, begun: Mapping[str, Any] = NOTHING) -> Any:
+        """Null, and the error is noted; where null may not stand it is raised, and what was begun is left alone."""
         located = located_error(error, self.nodes, to_path(path).as_list())
         if not self.is_nullable:
-            run.leave(value for name, value in begun.items() if name.startswith(names))
+            run.leave(begun.values())
             raise located
         run.note(located, path)
         return None
@@ -143,16 +140,13 @@ class Field(Place):
 class Selection:
     """What a field asks of objects of one type. `function(run, source, path)` gives it as a dict, or as a coroutine."""
 
-    __slots__ = ("_write", "details", "function", "leaves", "type")
+    __slots__ = ("_write", "details", "function", "type")
 
     function: Completion
-    leaves: Sequence[Field] | None
-    """Its fields, where the function of the object around it reads them."""
 
     def __init__(self, type_: GraphQLObjectType, details: FieldDetailsList, write: Write) -> None:
         self.type = type_
         self.details = details
-        self.leaves = None
         self.function = self._first
         self._write = write
 
