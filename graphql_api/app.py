@@ -31,6 +31,7 @@ from graphql_api.http import health
 from graphql_api.http.endpoint import Endpoint
 from graphql_api.http.middleware import CrossOrigin, RequestId, Shortcut
 from graphql_api.http.negotiation import HTML, JSON, preferred
+from graphql_api.http.request import header
 from graphql_api.http.service import Connections, Deadlines, Service
 from graphql_api.http.websocket import Socket
 from graphql_api.memory import Memory
@@ -180,7 +181,7 @@ async def _not_here(_: Request, error: Exception) -> Response:
 
 async def _welcome(request: Request) -> Response:
     """Links for people, and for programs."""
-    if preferred(request.headers.get("accept", ""), (JSON, HTML)) == JSON:
+    if preferred(header(request.scope, b"accept"), (JSON, HTML)) == JSON:
         return JSONResponse({"name": "graphql-api", "version": __version__, "links": LINKS})
     items = "".join(f'<li><a href="{path}">{path}</a>' for path in LINKS.values())
     page = '<!doctype html><html lang="en"><meta charset="utf-8"><title>graphql-api</title>'

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
+from sqlalchemy.sql import visitors
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.util import LRUCache
@@ -50,6 +51,7 @@ UNDONE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """What PostgreSQL says when it undid a transaction only because of another one: the next time it may go well."""
 
 BECOME = "SELECT set_config('app.user_id', $1, false)"
+"""For statements that do not set their user by themselves. It stays until the connection becomes another's."""
 BECOME_LOCALLY = (
     f"SELECT set_config('role', '{ROLE}', true), set_config('app.user_id', $1, true), "
     "set_config('statement_timeout', $2, true)"
@@ -65,22 +67,33 @@ VIEWER = sa.bindparam("viewer", type_=sa.String)
 """The user of a `Statement`."""
 
 ME = sa.select(sa.func.set_config(sa.text("'app.user_id'"), VIEWER, sa.true(), type_=sa.String)).scalar_subquery()
-"""The same, who is set where this stands, for as long as the statement lasts. The planner cannot look inside: it makes
-one plan for everybody, where it might make a new one each time for a user of whom it knows something."""
+"""`VIEWER`, who becomes the user of the statement where this is evaluated, until the statement ends.
+
+For a page, where the planner might know more of one user than of others and plan anew each time, it also stands in the
+place of `VIEWER`: what it gives is unknown, and one plan serves all.
+"""
 
 IS_SET = ME.is_not(None)
-"""True; a condition that asks for no column is a one-time filter, at which PostgreSQL looks before it looks at any row
-(`pseudoconstant` in its planner). So the user is set before row-level security asks who it is; if it were not, nothing
-would be found."""
+"""Makes `VIEWER` the user before PostgreSQL looks at any row. Always true.
+
+A condition that asks for no column is a one-time filter (`pseudoconstant` in the planner): it is evaluated before the
+scans below it, and the policies of row-level security ask who the user is when they see the first row. If it ever came
+later, a statement would find too little, never too much: the policies and its own WHERE would name two users.
+"""
 
 
 class Statement:
     """A statement in which every value is a `sa.bindparam`, compiled once: `statement(name=value)` fills it in."""
 
-    def __init__(self, expression: ClauseElement, *, sets_user: bool = False) -> None:
+    def __init__(self, expression: ClauseElement) -> None:
         self.expression = expression
-        self.sets_user = sets_user
+
+    @cached_property
+    def sets_user(self) -> bool:
         """True where `IS_SET` stands in it: nobody needs to set the user before."""
+        return any(
+            isinstance(part, type(IS_SET)) and part.compare(IS_SET) for part in visitors.iterate(self.expression)
+        )
 
     def __call__(self, **values: Any) -> Filled:
         return Filled(self, values)
@@ -110,8 +123,8 @@ class Filled(NamedTuple):
 
 
 def as_me(statement: sa.Select[Any] | sa.Update | sa.Delete) -> Statement:
-    """The same as `ME`: it needs one round trip, where one that sets the user before it needs two."""
-    return Statement(statement.where(IS_SET), sets_user=True)
+    """The statement, which sets its user by itself: one round trip, where it takes two to set the user first."""
+    return Statement(statement.where(IS_SET))
 
 
 class Database:

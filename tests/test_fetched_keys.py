@@ -254,7 +254,9 @@ async def test_the_claims_may_leave_name_and_email_out(elsewhere: httpx.AsyncCli
     assert answer == {"data": {"viewer": {"name": "ada@example.com"}}}
 
 
-@pytest.mark.parametrize("moment", [1767225600, "soon", ["2026"]], ids=repr)
+@pytest.mark.parametrize(
+    "moment", [1767225600, "soon", ["2026"], "0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"], ids=repr
+)
 async def test_a_claim_that_is_no_moment_leaves_the_rest_alone(
     elsewhere: httpx.AsyncClient, key_server: KeyServer, moment: object
 ) -> None:

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import signal
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -400,6 +401,20 @@ async def test_no_header_makes_the_server_fail(api: Api, accept: str, content_ty
     headers = {b"Accept": accept.encode("latin-1"), b"Content-Type": content_type.encode("latin-1")}
     response = await api.client.post("/graphql", content=json.dumps(TYPENAME), headers=headers)
     assert response.status_code in (200, 406, 415)
+
+
+@pytest.mark.parametrize("name", ["Accept", "Content-Type"])
+async def test_a_header_without_end_is_not_remembered(api: Api, name: str) -> None:
+    begin = "application/json;" + "x" * 10_000
+    headers = {"Content-Type": "application/json", "Accept": "*/*"}
+    await api.client.post("/graphql", json=TYPENAME, headers=headers | {name: begin})
+    tracemalloc.start()
+    for number in range(100):
+        answer = await api.client.post("/graphql", json=TYPENAME, headers=headers | {name: f"{begin}{number}"})
+        assert answer.status_code == 200
+    remembered, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert remembered < 500_000
 
 
 # ---------------------------------------------------------------- real sockets

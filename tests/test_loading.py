@@ -31,7 +31,6 @@ async def test_keys_that_are_wanted_together_are_loaded_together() -> None:
     assert await loader.load(3) == 9
     assert await loader.load(4) == 16
     assert loader.batches == [[3, 1, 2], [4]]
-    assert loader.load(3) is loader.load(3)
 
 
 async def test_an_error_for_one_key_is_told_to_those_who_wait_for_it() -> None:
@@ -62,10 +61,21 @@ async def test_a_batch_with_too_few_values_fails() -> None:
 
 async def test_who_gives_up_does_not_disturb_the_others() -> None:
     loader = Squares()
-    first, second = loader.load(1), loader.load(2)
+    first, second, same = loader.load(1), loader.load(2), loader.load(1)
     first.cancel()
-    assert await second == 4
+    assert [*await asyncio.gather(second, same, loader.load(1))] == [4, 1, 1]
     assert first.cancelled()
+    assert loader.batches == [[1, 2]]
+
+
+async def test_who_asks_while_it_is_being_loaded_gets_it_with_the_others() -> None:
+    loader = Squares()
+    first = loader.load(1)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert loader.batches == [[1]]
+    assert [*await asyncio.gather(loader.load(1), loader.load(2), first)] == [1, 4, 1]
+    assert loader.batches == [[1], [2]]
 
 
 async def test_values_that_are_known_are_not_loaded() -> None:

@@ -1,5 +1,6 @@
 """What may be executed, and at what price: documents, cost, rules."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -421,6 +422,31 @@ async def test_an_event_that_meets_the_database_away_is_executed_again(monkeypat
         ({"number": {"next": 3}}, None),
     ]
     assert asked == [1, 2, 2]
+
+
+async def test_a_resolver_that_is_cancelled_by_itself_is_a_fault_of_ours_and_no_silence() -> None:
+    async def give_up(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    schema = GraphQLSchema(GraphQLObjectType("Query", {"a": GraphQLField(GraphQLInt, resolve=give_up)}))
+    operations = Engine(schema, introspection=True, max_tokens=5_000, max_cost=20_000)
+    with pytest.raises(RuntimeError, match="A resolver was cancelled"):
+        await operations.execute(operations.prepare("{ a }", None, {}), None)
+
+
+async def test_a_request_that_is_cancelled_stays_cancelled() -> None:
+    async def wait(*_: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    begun = asyncio.Event()
+    schema = GraphQLSchema(GraphQLObjectType("Query", {"a": GraphQLField(GraphQLInt, resolve=wait)}))
+    operations = Engine(schema, introspection=True, max_tokens=5_000, max_cost=20_000)
+    task = asyncio.create_task(operations.execute(operations.prepare("{ a }", None, {}), None))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 def test_a_subscription_keeps_neither_a_long_text_nor_variables_that_it_does_not_declare() -> None:

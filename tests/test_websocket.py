@@ -584,3 +584,23 @@ async def test_a_client_that_reads_nothing_is_closed_as_well(
         await asyncio.wait([pinging])
         assert isinstance(pinging.exception(), ConnectionClosed)
     await until(lambda: not running.connections)
+
+
+SHARED = """query ($id: ID!) {
+  a: task(id: $id) { id owner { name } history(first: 1000) { edges { cursor } } }
+  b: task(id: $id) { owner { name } }
+}"""
+
+
+async def test_a_field_that_fails_leaves_alone_those_who_wait_for_the_same_person(
+    api: Api, ada: Person, adas: Socket
+) -> None:
+    task = await api.create(ada)
+    over_http = await api.result(ada, SHARED, id=task["id"])
+    await adas.subscribe(SHARED, id=task["id"])
+    over_the_socket = (await adas.receive())["payload"]
+    assert (await adas.receive())["type"] == "complete"
+    for result in (over_http, over_the_socket):
+        assert result["data"] == {"a": None, "b": {"owner": {"name": "Ada"}}}
+        [error] = result["errors"]
+        assert (error["path"], error["extensions"]["code"]) == (["a", "history"], "BAD_USER_INPUT")

@@ -1,6 +1,6 @@
 """How a plan is built: what is selected is found out, and becomes a Python function when the first object for it comes.
 
-`text` has these functions; those of one plan are made here, each of them once.
+`text` writes such functions. Here those of one plan are made, each of them once.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Compiler:
         groups = [{key: grouped[key]} for key in grouped] if serial else [grouped]
         return [self._function(type_, group) for group in groups]
 
-    def write(self, selection: Selection, run: Run) -> Completion:
+    def make(self, selection: Selection, run: Run) -> Completion:
         """The function of a selection. Raises GraphQLError where `@skip` or `@include` has no Boolean."""
         request = self._request
         collected = collect_subfields(
@@ -97,7 +97,7 @@ class Compiler:
         field.arguments = arguments(definition, field.nodes[0])
         field.method = method(definition, self._strawberry)
         field.resolve = resolver(field, self._strawberry)
-        return completing(field, field, self.write)
+        return completing(field, field, self.make)
 
 
 def _compiled(source: str) -> tuple[str, CodeType]:

@@ -20,7 +20,7 @@ from graphql import (
 from graphql.execution.executor import collect_iterator_awaitables, invalid_return_type_error
 from graphql.pyutils import Undefined, is_async_iterable, is_awaitable, is_iterable
 
-from graphql_api.execution.plans import Completion, Field, Place, Selection, Write
+from graphql_api.execution.plans import Completion, Field, Make, Place, Selection
 from graphql_api.execution.resolvers import checks_its_class
 from graphql_api.execution.run import Run, Steps, to_path
 from graphql_api.execution.values import PLAIN, Coroutine, coerced, leaf
@@ -28,16 +28,16 @@ from graphql_api.execution.values import PLAIN, Coroutine, coerced, leaf
 P = TypeVar("P", bound=Place)
 
 
-def completing(place: P, field: Field, write: Write) -> P:
+def completing(place: P, field: Field, make: Make) -> P:
     """The place, which now knows how to complete values of its type."""
     type_ = place.type
     nullable = type_.of_type if is_non_null_type(type_) else type_
     if isinstance(nullable, GraphQLObjectType):
-        selection = Selection(nullable, field.details, write)
+        selection = Selection(nullable, field.details, make)
         place.selection = None if _asks(nullable) else selection
         place.inner = _object(nullable, field, selection)
     else:
-        place.inner = _of(nullable, field, write)
+        place.inner = _of(nullable, field, make)
     place.complete = (_nullable if place.is_nullable else _non_null)(field, place.inner)
     return place
 
@@ -62,13 +62,13 @@ def _non_null(field: Field, inner: Completion) -> Completion:
     return complete
 
 
-def _of(type_: GraphQLOutputType, field: Field, write: Write) -> Completion:
+def _of(type_: GraphQLOutputType, field: Field, make: Make) -> Completion:
     if is_list_type(type_):
-        return _list(type_, field, write)
+        return _list(type_, field, make)
     if is_leaf_type(type_):
         return _leaf(type_)
     assert is_abstract_type(type_)
-    return _abstract(type_, field, write)
+    return _abstract(type_, field, make)
 
 
 def _asks(type_: GraphQLObjectType) -> bool:
@@ -86,8 +86,8 @@ def _leaf(type_: GraphQLLeafType) -> Completion:
     return complete
 
 
-def _list(type_: GraphQLList[Any], field: Field, write: Write) -> Completion:
-    item = completing(Place(type_.of_type, field.nodes), field, write)
+def _list(type_: GraphQLList[Any], field: Field, make: Make) -> Completion:
+    item = completing(Place(type_.of_type, field.nodes), field, make)
 
     def complete(run: Run, value: Any, path: Steps) -> Any:
         if type(value) is not list:
@@ -153,7 +153,7 @@ def _object(type_: GraphQLObjectType, field: Field, selection: Selection) -> Com
     return complete_if_it_is if _asks(type_) else complete
 
 
-def _abstract(type_: GraphQLAbstractType, field: Field, write: Write) -> Completion:
+def _abstract(type_: GraphQLAbstractType, field: Field, make: Make) -> Completion:
     resolve_type = type_.resolve_type or default_type_resolver
     known: dict[str, Completion] = {}
 
@@ -170,7 +170,7 @@ def _abstract(type_: GraphQLAbstractType, field: Field, write: Write) -> Complet
     def as_type(name: Any, run: Run, value: Any, path: Steps) -> Any:
         if type(name) is not str or name not in known:
             runtime = run.core.ensure_valid_runtime_type(name, type_, field.details, field.info(run, path), value)
-            known[name] = _object(runtime, field, Selection(runtime, field.details, write))
+            known[name] = _object(runtime, field, Selection(runtime, field.details, make))
         return known[name](run, value, path)
 
     return complete

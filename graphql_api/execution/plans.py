@@ -45,7 +45,7 @@ class Place:
     complete: Completion
     """Completes any value that is not awaitable."""
     inner: Completion
-    """Completes a plain value."""
+    """Completes a value of a type in `PLAIN`."""
     selection: Selection | None
     """What to select, for objects whose type is certain."""
 
@@ -140,21 +140,21 @@ class Field(Place):
 class Selection:
     """What a field asks of objects of one type. `function(run, source, path)` gives it as a dict, or as a coroutine."""
 
-    __slots__ = ("_write", "details", "function", "type")
+    __slots__ = ("_make", "details", "function", "type")
 
     function: Completion
 
-    def __init__(self, type_: GraphQLObjectType, details: FieldDetailsList, write: Write) -> None:
+    def __init__(self, type_: GraphQLObjectType, details: FieldDetailsList, make: Make) -> None:
         self.type = type_
         self.details = details
         self.function = self._first
-        self._write = write
+        self._make = make
 
     def _first(self, run: Run, source: Any, path: Steps) -> Any:
-        """Stands for the function until there is an object. What is never reached is never written."""
-        self.function = self._write(self, run)
+        """Stands for the function until there is an object. What is never reached is never made."""
+        self.function = self._make(self, run)
         return self.function(run, source, path)
 
 
-Write = Callable[[Selection, Run], Completion]
-"""Writes the function of a selection."""
+Make = Callable[[Selection, Run], Completion]
+"""Makes the function of a selection."""

@@ -128,7 +128,7 @@ def _strawberry(field: Field, theirs: StrawberryField, wanted: StrawberryResolve
 
     def call(run: Run, source: Any, path: Steps, given: dict[str, Any]) -> Any:
         info = _info(run, field, theirs, path, schema) if info_name or given else None
-        wanted = given if as_they_are else converted(given, info)
+        wanted = given if as_they_are else converted(given, info)  # `Arguments` gives a new dict each time
         for name in source_names:
             wanted[name] = source
         if info_name:

@@ -46,7 +46,7 @@ class Leaf:
 
     coerce: Callable[[Any], Any]
     as_it_is: str | None = None
-    """A Python condition on `value` under which it is its own answer, `PLAIN` is known; None where there is none."""
+    """A Python condition on `value` under which it is its own answer; it may name `PLAIN`. None where there is none."""
     enum: type | None = None
     names: Mapping[str, str] | None = None
     """For members of that `enum`: their names in the graph by their names in Python."""

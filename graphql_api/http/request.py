@@ -16,6 +16,10 @@ DRAIN_BYTES = 64_000_000
 """Read and thrown away of a body that is too long, so that its sender gets to read why it is refused."""
 
 
+HEADER_MAX = 1000
+"""Characters of a header that is read and remembered: nobody bounds what a client may send."""
+
+
 class Refusal(RequestError):
     """A request that is refused for its form, with an HTTP status of its own."""
 
@@ -52,8 +56,8 @@ async def read(scope: Scope, receive: Receive, longest: int) -> Parameters:
 
 
 def header(scope: Scope, name: bytes) -> str:
-    """All values of a header, as one list; empty without any."""
-    return ",".join([value.decode("latin-1") for key, value in scope["headers"] if key == name])
+    """All values of a header, as one list; empty without any. What goes beyond `HEADER_MAX` is not looked at."""
+    return ",".join([value.decode("latin-1") for key, value in scope["headers"] if key == name])[:HEADER_MAX]
 
 
 @lru_cache(1000)

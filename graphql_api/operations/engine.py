@@ -73,7 +73,15 @@ class Engine:
     async def execute(self, prepared: Prepared, context: object, root: object = None) -> ExecutionResult:
         """The result as graphql-core makes it; errors are as they were raised."""
         result = prepared.operation.plan.execute(prepared.variables, context, root)
-        return result if isinstance(result, ExecutionResult) else await result
+        if isinstance(result, ExecutionResult):
+            return result
+        try:
+            return await result
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise RuntimeError("A resolver was cancelled, though nobody wanted the request to end.") from error
 
     async def subscribe(
         self, prepared: Prepared, contexts: Callable[[], object]

@@ -19,7 +19,7 @@ COLUMNS = [column for column in table.c if column.name != "words"]
 """What a `Task` is made from; the words are for searching only."""
 
 User = str | sa.ColumnElement[str]
-"""A user's id, or the parameter of a `Statement` that stands for it."""
+"""A user's id, or what stands for it in a `Statement`: `VIEWER` or `ME`."""
 
 Scope = Callable[[User], sa.Select[Any]]
 """Tasks that a user has to do with in one way."""

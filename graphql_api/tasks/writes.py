@@ -85,7 +85,7 @@ def _insert(names: frozenset[str]) -> Statement:
     new = {"id": TASK, "user_id": VIEWER, **_parameters(names)}
     row = sa.select(*new.values()).where(IS_SET)
     creation = insert(table).from_select([*new], row).on_conflict_do_nothing().returning(*COLUMNS)
-    return Statement(creation, sets_user=True)
+    return Statement(creation)
 
 
 async def made_before(database: Database, viewer_id: str, id: UUID) -> asyncpg.Record | None:

@@ -53,7 +53,7 @@ class UserRow:
 def _moment(claim: object) -> datetime | None:
     try:
         return in_utc(datetime.fromisoformat(claim)) if isinstance(claim, str) else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
