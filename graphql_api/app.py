@@ -13,7 +13,6 @@ from typing import Any
 import asyncpg
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
@@ -75,7 +74,7 @@ def create_app(settings: Settings, found: Tables | None = None) -> Starlette:
             stack.enter_context(_told_to_stop(connections.stop))
             yield {"endpoint": Endpoint(service), "socket": Socket(service), "ready": health.Ready(database)}
 
-    return Starlette(
+    app = Starlette(
         lifespan=lifespan,
         routes=[
             Route("/", _welcome),
@@ -85,20 +84,19 @@ def create_app(settings: Settings, found: Tables | None = None) -> Starlette:
             Route("/health/ready", _ready),
         ],
         exception_handlers={HTTPException: _not_here},
-        middleware=[
-            Middleware(RequestId),
-            Middleware(
-                CrossOrigin,
-                allow_origins=sorted(settings.cookie_origins),
-                allow_methods=["GET", "POST"],
-                allow_headers=["*"],
-                allow_credentials=True,
-                expose_headers=["X-Request-Id", "Retry-After"],
-                max_age=86_400,
-            ),
-            Middleware(Shortcut, "/graphql", "endpoint"),
-        ],
     )
+    app.middleware_stack = RequestId(
+        CrossOrigin(
+            Shortcut(app.build_middleware_stack(), "/graphql", "endpoint"),
+            allow_origins=sorted(settings.cookie_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            allow_credentials=True,
+            expose_headers=["X-Request-Id", "Retry-After"],
+            max_age=86_400,
+        )
+    )
+    return app
 
 
 async def inspect(settings: Settings) -> Tables:

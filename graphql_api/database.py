@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import cached_property
 from time import monotonic
 from typing import Any, NamedTuple, TypeVar
@@ -150,9 +150,11 @@ class Database:
         """Let running statements end, then close every connection."""
         await self._pool.stop()
 
-    async def read(self, statement: ClauseElement | Filled, *, user_id: str = NOBODY) -> list[asyncpg.Record]:
+    def read(
+        self, statement: ClauseElement | Filled, *, user_id: str = NOBODY
+    ) -> Coroutine[Any, Any, list[asyncpg.Record]]:
         """The rows of one SELECT as this user sees them. Tried again when the connection breaks."""
-        return await self._persist(self._carry_out, _to_be_set(statement, user_id), *compiled(statement))
+        return self._persist(self._carry_out, _to_be_set(statement, user_id), *compiled(statement))
 
     async def write(
         self,
@@ -197,7 +199,8 @@ class Database:
                     raise
                 await transaction.commit()
             else:
-                await self._become(connection, user_id)
+                if user_id is not None:
+                    await self._become(connection, user_id)
                 is_sent = is_write
                 rows = await connection.fetch(sql, *parameters)
         except asyncio.CancelledError:

@@ -22,7 +22,7 @@ from graphql.pyutils import Undefined, is_async_iterable, is_awaitable, is_itera
 
 from graphql_api.execution.plans import Completion, Field, Make, Place, Selection
 from graphql_api.execution.resolvers import checks_its_class
-from graphql_api.execution.run import Run, Steps, to_path
+from graphql_api.execution.run import PENDING, Run, Steps, to_path
 from graphql_api.execution.values import PLAIN, Coroutine, coerced, leaf
 
 P = TypeVar("P", bound=Place)
@@ -109,7 +109,7 @@ def _list(type_: GraphQLList[Any], field: Field, make: Make) -> Completion:
                             is_waiting = True
                     else:
                         answer = item.finish(run, one, (path, index, None))
-                        is_waiting = is_waiting or type(answer) is Coroutine
+                        is_waiting = is_waiting or type(answer) in PENDING
                 except Exception as error:
                     answer = item.fail(run, error, (path, index, None))
                 answers.append(answer)

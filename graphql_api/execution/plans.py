@@ -10,7 +10,9 @@ Completing gives the value for the answer, or a coroutine that will give it, and
 
 from __future__ import annotations
 
+from asyncio import Future, Task
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from graphql import (
@@ -27,7 +29,7 @@ from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import is_awaitable
 
 from graphql_api.execution.arguments import Arguments
-from graphql_api.execution.run import Run, Steps, to_path
+from graphql_api.execution.run import Promise, Run, Steps, to_path
 from graphql_api.execution.values import PLAIN, Coroutine, coerced, is_plain
 
 Completion = Callable[[Run, Any, Any], Any]
@@ -57,12 +59,24 @@ class Place:
 
     def finish(self, run: Run, value: Any, path: Steps) -> Any:
         """The completed value of whatever a resolver or an iterator gave."""
-        if type(value) in PLAIN:
+        kind = type(value)
+        if kind in PLAIN:
             done = self.inner(run, value, path)
+        elif kind is Future or kind is Task:
+            return Promise(value, partial(self._of_future, run, path))
         elif not is_plain(value) and is_awaitable(value):
             return self.awaited(run, value, path)
         else:
             done = self.complete(run, value, path)
+        return self.guarded(run, done, path) if type(done) is Coroutine else done
+
+    def _of_future(self, run: Run, path: Steps, future: Future[Any]) -> Any:
+        """The completed value of what the future has given."""
+        try:
+            value = future.result()
+            done = (self.inner if type(value) in PLAIN else self.complete)(run, value, path)
+        except Exception as error:
+            return self.fail(run, error, path)
         return self.guarded(run, done, path) if type(done) is Coroutine else done
 
     def odd(self, run: Run, value: Any, answer: Any, path: Steps) -> Any:

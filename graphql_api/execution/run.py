@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from inspect import CORO_CREATED, getcoroutinelocals, getcoroutinestate
 from typing import Any
 
@@ -95,16 +96,41 @@ class Run:
         self.core.collected_errors.add(error, path and to_path(path))
 
     def leave(self, values: Iterable[Any]) -> None:
-        """Lets the coroutines among them come to their end, though nobody waits for it."""
-        begun: list[Any] = [value for value in values if type(value) is Coroutine]
+        """Lets what is still to come among them come, though nobody waits for it."""
+        begun: list[Any] = [value for value in values if type(value) in PENDING]
         if begun:
             self.core.settle_in_background(begun)
 
     def together(self, answer: Any) -> Any:
-        """A dict or list whose coroutines give their values at the same time; as it is where there are none."""
+        """A dict or list in which all that is still to come comes at the same time; as it is where nothing is."""
         places: Iterable[Any] = answer.items() if type(answer) is dict else enumerate(answer)
-        waiting = [place for place, value in places if type(value) is Coroutine]
+        waiting = [place for place, value in places if type(value) in PENDING]
         return _together(answer, waiting) if waiting else answer
+
+
+class Promise:
+    """Stands for a completed value, as a coroutine does, where a resolver gave a future: it needs no task of its own.
+
+    `complete` makes the value of the future when that is done. It may give a coroutine, and raise what goes wrong.
+    """
+
+    __slots__ = ("complete", "future")
+
+    def __init__(self, future: asyncio.Future[Any], complete: Callable[[asyncio.Future[Any]], Any]) -> None:
+        self.future = future
+        self.complete = complete
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        try:
+            yield from self.future
+        except Exception:  # noqa: S110  # `complete` raises it again
+            pass
+        value = self.complete(self.future)
+        return (yield from value.__await__()) if type(value) is Coroutine else value
+
+
+PENDING = {Coroutine, Promise}
+"""Types of what stands in an answer for a value that is still to come."""
 
 
 async def _together(answer: Any, waiting: Sequence[Any]) -> Any:
@@ -112,56 +138,71 @@ async def _together(answer: Any, waiting: Sequence[Any]) -> Any:
         [place] = waiting
         answer[place] = await answer[place]
         return answer
-    loop = asyncio.get_running_loop()
-    tasks = [loop.create_task(answer[place]) for place in waiting]
+    several = _Several(answer)
     try:
-        await _All(tasks, loop)
-    except Exception:
-        for task in tasks:
-            _cancel(task)
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for place in waiting:
+            several.add(place)
+        await several.come()
+    except BaseException:
+        await several.cancel()
         raise
-    for place, task in zip(waiting, tasks, strict=True):
-        answer[place] = task.result()
     return answer
 
 
-class _All(asyncio.Future[None]):
-    """Done when all tasks are, or with the error of the first that fails; to cancel it cancels them all at once.
+class _Several:
+    """What is still to come in an answer. It comes as with `asyncio.gather`, in less time, and a promise without a task:
+    whoever waits for all completes its value."""
 
-    That is `asyncio.gather`, in two thirds of the time.
-    """
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+        self._loop = asyncio.get_running_loop()
+        self._futures: list[asyncio.Future[Any]] = []
+        self._missing = 0
+        self._kept: list[tuple[Any, Promise]] = []
+        """Promises whose futures are done, with their places."""
+        self._failed: asyncio.Future[Any] | None = None
+        self._news = self._loop.create_future()
 
-    def __init__(self, tasks: Sequence[asyncio.Task[Any]], loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop=loop)
-        self._tasks = tasks
-        self._running = len(tasks)
-        self._is_cancelled = False
-        for task in tasks:
-            task.add_done_callback(self._ended)
+    def add(self, place: Any) -> None:
+        value = self._answer[place]
+        future = value.future if type(value) is Promise else self._loop.create_task(value)
+        self._futures.append(future)
+        self._missing += 1
+        future.add_done_callback(partial(self._ended, place, value))
 
-    def cancel(self, msg: Any = None) -> bool:
-        """Asks the tasks to end; this future does when they have."""
-        if self.done():
-            return False
-        for task in self._tasks:
-            self._is_cancelled = _cancel(task, msg) or self._is_cancelled
-        return self._is_cancelled
+    async def come(self) -> None:
+        """Until all are there, or one has failed: raises its error."""
+        while self._missing:
+            await self._news
+            self._news = self._loop.create_future()
+            if self._failed is not None:
+                self._failed.result()
+            kept, self._kept = self._kept, []
+            for place, promise in kept:
+                self._missing -= 1
+                self._answer[place] = value = promise.complete(promise.future)
+                if type(value) is Coroutine:
+                    self.add(place)
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._running -= 1
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if self.done():
-            return
-        if error is not None:
-            self.set_exception(error)
-        elif not self._running:
-            self.set_exception(asyncio.CancelledError()) if self._is_cancelled else self.set_result(None)
+    async def cancel(self) -> None:
+        """Ends what has not come yet, and waits for that."""
+        for future in self._futures:
+            if isinstance(future, asyncio.Task):
+                _close_held(future.get_coro())
+            future.cancel()
+        await asyncio.gather(*self._futures, return_exceptions=True)
 
-
-def _cancel(task: asyncio.Task[Any], msg: Any = None) -> bool:
-    _close_held(task.get_coro())
-    return task.cancel(msg)
+    def _ended(self, place: Any, value: Any, future: asyncio.Future[Any]) -> None:
+        if type(value) is Promise:
+            self._kept.append((place, value))
+        else:
+            self._missing -= 1
+            if future.cancelled() or future.exception() is not None:
+                self._failed = self._failed or future
+            else:
+                self._answer[place] = future.result()
+        if (self._kept or self._failed or not self._missing) and not self._news.done():
+            self._news.set_result(None)
 
 
 def _close_held(coroutine: Any) -> None:

@@ -31,6 +31,7 @@ from graphql.pyutils import inspect
 
 from graphql_api.execution.plans import Field
 from graphql_api.execution.resolvers import CAST, attribute, checks_its_class, is_coroutine, own_class
+from graphql_api.execution.run import PENDING
 from graphql_api.execution.values import PLAIN, Coroutine, leaf
 
 Names = dict[str, Any]
@@ -39,7 +40,7 @@ Names = dict[str, Any]
 
 def select(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Names]:
     """The text of a function `select(run, source, path)`, and the names that it needs."""
-    names: Names = {"PLAIN": PLAIN, "Coroutine": Coroutine}
+    names: Names = {"PLAIN": PLAIN, "PENDING": PENDING, "Coroutine": Coroutine}
     body = ["is_waiting = False", *_checked(type_, names)]
     answer = []
     for number, field in enumerate(fields):
@@ -114,7 +115,7 @@ def _completed(field: Field, v: str, f: str, path: str, names: Names) -> list[st
             look,
         ]
     if not is_leaf_type(nullable):
-        return [f"{v} = {f}.finish(run, {v}, {path})", f"is_waiting = is_waiting or type({v}) is Coroutine"]
+        return [f"{v} = {f}.finish(run, {v}, {path})", f"is_waiting = is_waiting or type({v}) in PENDING"]
     known = leaf(nullable)
     if known.as_it_is:
         return [f"if not ({known.as_it_is.replace('value', v)}{or_null}):", look]

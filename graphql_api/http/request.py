@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -57,7 +58,22 @@ async def read(scope: Scope, receive: Receive, longest: int) -> Parameters:
 
 def header(scope: Scope, name: bytes) -> str:
     """All values of a header, as one list; empty without any. What goes beyond `HEADER_MAX` is not looked at."""
-    return ",".join([value.decode("latin-1") for key, value in scope["headers"] if key == name])[:HEADER_MAX]
+    fields = scope.get("fields")
+    if fields is None:
+        fields = scope["fields"] = _fields(scope["headers"])
+    value: bytes = fields.get(name, b"")
+    return value[:HEADER_MAX].decode("latin-1")
+
+
+def _fields(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
+    """The values of each header by its name, several as one list (RFC 9110, section 5.3)."""
+    fields = dict(headers)
+    if len(fields) == len(headers):
+        return fields
+    several = defaultdict(list)
+    for name, value in headers:
+        several[name].append(value)
+    return {name: b",".join(values) for name, values in several.items()}
 
 
 @lru_cache(1000)

@@ -64,22 +64,21 @@ NO_SIZE = Size()
 
 
 class Sizes:
-    """The sizes of an operation's variables, or of their defaults where they are absent.
+    """The sizes of those of an operation's variables that have one, or of their defaults where they are absent.
 
     A value of a wrong type has some size: the operation will be refused for it, but not here.
     """
 
     def __init__(self, operation: OperationDefinitionNode) -> None:
-        self._all = [(one.variable.name.value, one.default_value) for one in operation.variable_definitions or ()]
-        self._some = [
-            (name, default)
-            for (name, default), one in zip(self._all, operation.variable_definitions or (), strict=True)
+        self._defaults = [
+            (one.variable.name.value, one.default_value)
+            for one in operation.variable_definitions or ()
             if not _is_sizeless(one.type)
         ]
 
     def of(self, variables: Mapping[str, Any]) -> dict[str, Size]:
-        found = {name: NO_SIZE for name, _ in self._all}
-        for name, default in self._some:
+        found = {}
+        for name, default in self._defaults:
             given = name in variables or default is None
             found[name] = _size(variables.get(name) if given else value_from_ast_untyped(default))  # type: ignore[arg-type]
         return found
@@ -159,7 +158,7 @@ class Price:
     def _argument(self, node: ValueNode) -> Size:
         match node:
             case VariableNode():
-                return self._sizes[node.name.value]
+                return self._sizes.get(node.name.value, NO_SIZE)
             case IntValueNode():
                 return _size(int(node.value))
             case ListValueNode():

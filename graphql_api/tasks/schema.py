@@ -1,6 +1,6 @@
 """Where reading and following tasks begin in the graph."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from typing import Annotated
 
@@ -19,15 +19,16 @@ from graphql_api.tasks.types import Task, TaskEvent
 
 @strawberry.type
 class TaskQuery:
-    @strawberry.field(description="A task that the viewer owns or is assigned to; null otherwise.")
-    async def task(
+    @strawberry.field(
+        graphql_type=Task | None, description="A task that the viewer owns or is assigned to; null otherwise."
+    )
+    def task(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="ID of a `Task`.")]
-    ) -> Task | None:
+    ) -> Awaitable[Task | None]:
         key = inputs.parse_task_id(id)
         if key is None:
             raise bad_input(f"`id` is {inputs.shown(id)}, which is not the ID of a Task.")
-        row = await info.context.loader(TaskLoader).load(key)
-        return None if row is None else Task(row)
+        return info.context.loader(TaskLoader).load(key, Task.of)
 
 
 @strawberry.type

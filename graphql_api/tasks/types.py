@@ -37,6 +37,11 @@ class Task(Node):
     def __init__(self, row: Row) -> None:  # takes half as long as Strawberry's, which wants keywords
         self.row = row
 
+    @classmethod
+    def of(cls, row: Row | None) -> Self | None:
+        """The task of a row, if there is one."""
+        return None if row is None else cls(row)
+
     @strawberry.field(description=ID_DESCRIPTION)
     def id(self) -> strawberry.ID:
         return ids.written("Task", self.row["id"])
