@@ -118,6 +118,7 @@ def _strawberry(field: Field, theirs: StrawberryField, wanted: StrawberryResolve
     names = schema.config.name_converter
     arguments = {names.from_argument(one): (one.python_name, conversion(one.type, schema)) for one in theirs.arguments}
     as_they_are = all(name == python_name and not convert for name, (python_name, convert) in arguments.items())
+    new_info = _info if schema.config.info_class is Info else _info_of(schema.config.info_class)
 
     def converted(given: dict[str, Any], info: Any) -> dict[str, Any]:
         wanted = {}
@@ -127,7 +128,7 @@ def _strawberry(field: Field, theirs: StrawberryField, wanted: StrawberryResolve
         return wanted
 
     def call(run: Run, source: Any, path: Steps, given: dict[str, Any]) -> Any:
-        info = _info(run, field, theirs, path, schema) if info_name or given else None
+        info = new_info(run, field, theirs, path) if info_name or given else None
         wanted = given if as_they_are else converted(given, info)  # `Arguments` gives a new dict each time
         for name in source_names:
             wanted[name] = source
@@ -138,18 +139,12 @@ def _strawberry(field: Field, theirs: StrawberryField, wanted: StrawberryResolve
     return call
 
 
-def _info(run: Run, field: Field, theirs: StrawberryField, path: Steps, schema: Schema) -> Any:
-    if schema.config.info_class is not Info:
-        return schema.config.info_class(_raw_info=field.info(run, path), _field=theirs)
-    info = _Info.__new__(_Info)
-    info._field = theirs
-    info._asked = run, field, path
-    return info
-
-
 class _Info(Info[Any, Any]):
     """Strawberry's `Info`, which asks graphql-core only when a resolver wants more than the context."""
 
+    context: Any = None  # theirs asks graphql-core each time
+    memory: dict[Any, Any]
+    """For what a resolver finds out about its place in the document: the next request need not look again."""
     _asked: tuple[Run, Field, Steps]
 
     @cached_property
@@ -157,11 +152,16 @@ class _Info(Info[Any, Any]):
         run, field, path = self._asked
         return field.info(run, path)
 
-    @property
-    def context(self) -> Any:
-        return self._asked[0].context
 
-    @property
-    def memory(self) -> dict[Any, Any]:
-        """For what a resolver finds out about its place in the document: the next request need not look again."""
-        return self._asked[1].memory
+def _info(run: Run, field: Field, theirs: StrawberryField, path: Steps) -> Any:
+    info = _Info.__new__(_Info)
+    info.context = run.context
+    info.memory = field.memory
+    info._field = theirs
+    info._asked = run, field, path
+    return info
+
+
+def _info_of(info_class: type[Info[Any, Any]]) -> Callable[[Run, Field, StrawberryField, Steps], Any]:
+    """Makes infos of a class that the schema wants instead."""
+    return lambda run, field, theirs, path: info_class(_raw_info=field.info(run, path), _field=theirs)

@@ -150,8 +150,8 @@ async def _together(answer: Any, waiting: Sequence[Any]) -> Any:
 
 
 class _Several:
-    """What is still to come in an answer. It comes as with `asyncio.gather`, in less time, and a promise without a task:
-    whoever waits for all completes its value."""
+    """What is still to come in an answer. It comes as with `asyncio.gather`, in less time, and promises without tasks:
+    whoever waits for all completes their values."""
 
     def __init__(self, answer: Any) -> None:
         self._answer = answer
