@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from enum import Enum
 from typing import Any
 
 from graphql import ArgumentNode, FieldNode, GraphQLArgument, GraphQLField, VariableNode, is_non_null_type
 from graphql.execution.values import VariableValues, coerce_argument
-
-Arguments = Callable[[VariableValues], dict[str, Any]]
-"""The arguments of a field with these variables: a new dict each time. Raises GraphQLError."""
 
 _Part = Callable[[dict[str, Any], VariableValues], None]
 """Adds one argument to those of a field."""
@@ -18,46 +15,60 @@ _Part = Callable[[dict[str, Any], VariableValues], None]
 _NO_VARIABLES = VariableValues({}, {})
 
 
-def arguments(definition: GraphQLField, node: FieldNode) -> Arguments | None:
-    """How to get at the arguments; None for a field that has none."""
-    if not definition.args:
-        return None
-    given = {argument.name.value: argument for argument in node.arguments or ()}
-    constants: dict[str, Any] = {}
-    parts = [
-        part
-        for name, argument in definition.args.items()
-        if (part := _part(node, name, argument, given.get(name), constants))
-    ]
+class Arguments:
+    """The arguments of a field."""
 
-    def values(variables: VariableValues) -> dict[str, Any]:
-        found = constants.copy()
-        for part in parts:
-            part(found, variables)
+    __slots__ = ("certain", "constants", "uncertain")
+
+    def __init__(self, definition: GraphQLField, node: FieldNode, required: Container[str]) -> None:
+        """`required`: variables that always have a value other than null."""
+        self.constants: dict[str, Any] = {}
+        """Values that the document writes out."""
+        self.certain: dict[str, str] = {}
+        """Variables whose values are taken as they are."""
+        self.uncertain: list[_Part] = []
+        """What adds all others, or says what is wrong with them."""
+        given = {argument.name.value: argument for argument in node.arguments or ()}
+        for name, argument in definition.args.items():
+            self._add(node, name, argument, given.get(name), required)
+
+    def __call__(self, variables: VariableValues) -> dict[str, Any]:
+        """A new dict with their values. Raises GraphQLError."""
+        found = self.constants.copy()
+        for name, variable in self.certain.items():
+            found[name] = variables.coerced[variable]
+        for add in self.uncertain:
+            add(found, variables)
         return found
 
-    return values
+    def _add(
+        self,
+        node: FieldNode,
+        name: str,
+        argument: GraphQLArgument,
+        given: ArgumentNode | None,
+        required: Container[str],
+    ) -> None:
+        def coerce(found: dict[str, Any], variables: VariableValues) -> None:
+            coerce_argument(found, node, name, argument, given, variables, None)
 
-
-def _part(
-    node: FieldNode, name: str, argument: GraphQLArgument, given: ArgumentNode | None, constants: dict[str, Any]
-) -> _Part | None:
-    """What adds one argument; None for a constant, which is put among the constants."""
-
-    def coerce(found: dict[str, Any], variables: VariableValues) -> None:
-        coerce_argument(found, node, name, argument, given, variables, None)
-
-    if given is not None and isinstance(given.value, VariableNode):
-        return _variable(given.value.name.value, argument.out_name or name, is_non_null_type(argument.type), coerce)
-    try:
-        constant: dict[str, Any] = {}
-        coerce(constant, _NO_VARIABLES)
-    except Exception:
-        return coerce  # with variables inside of it, or wrong, and then each execution has to say so
-    if not all(_is_immutable(value) for value in constant.values()):
-        return coerce  # a resolver may change what it is given: the next one gets its own
-    constants |= constant
-    return None
+        if given is not None and isinstance(given.value, VariableNode):
+            variable, out_name = given.value.name.value, argument.out_name or name
+            if variable in required:
+                self.certain[out_name] = variable
+            else:
+                self.uncertain.append(_variable(variable, out_name, is_non_null_type(argument.type), coerce))
+            return
+        try:
+            constant: dict[str, Any] = {}
+            coerce(constant, _NO_VARIABLES)
+        except Exception:  # with variables inside of it, or wrong, and then each execution has to say so
+            self.uncertain.append(coerce)
+            return
+        if all(_is_immutable(value) for value in constant.values()):
+            self.constants |= constant
+        else:
+            self.uncertain.append(coerce)  # a resolver may change what it is given: the next one gets its own
 
 
 def _variable(variable: str, name: str, is_required: bool, coerce: _Part) -> _Part:

@@ -10,15 +10,15 @@ from functools import lru_cache
 from types import CodeType
 from typing import Any
 
-from graphql import GraphQLField, GraphQLObjectType
+from graphql import GraphQLField, GraphQLObjectType, NonNullTypeNode
 from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues
 
 from graphql_api.execution import text
-from graphql_api.execution.arguments import arguments
+from graphql_api.execution.arguments import Arguments
 from graphql_api.execution.completion import completing
 from graphql_api.execution.plans import Completion, Field, Selection
-from graphql_api.execution.resolvers import method, resolver
+from graphql_api.execution.resolvers import call, resolver
 from graphql_api.execution.run import Request, Run, Steps, to_path
 
 FIELDS_MAX = 5000
@@ -45,6 +45,11 @@ class Compiler:
         self._request = request
         self._room = room
         self._strawberry = getattr(request.schema, "_strawberry_schema", None)
+        self._required = {
+            one.variable.name.value
+            for one in request.operation.variable_definitions or ()
+            if isinstance(one.type, NonNullTypeNode)
+        }
         self._made: dict[object, Completion] = {}
         self.sources: list[str] = []
         """The Python so far, to be read."""
@@ -94,9 +99,9 @@ class Compiler:
 
     def _field(self, key: str, definition: GraphQLField, parent: GraphQLObjectType, details: FieldDetailsList) -> Field:
         field = Field(key, definition, parent, details)
-        field.arguments = arguments(definition, field.nodes[0])
-        field.method = method(definition, self._strawberry)
-        field.resolve = resolver(field, self._strawberry)
+        field.arguments = Arguments(definition, field.nodes[0], self._required) if definition.args else None
+        field.call = call(definition, self._strawberry)
+        field.resolve = resolver(field)
         return completing(field, field, self.make)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from asyncio import Future, Task
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphql import (
     FieldNode,
@@ -31,6 +31,9 @@ from graphql.pyutils import is_awaitable
 from graphql_api.execution.arguments import Arguments
 from graphql_api.execution.run import Promise, Run, Steps, to_path
 from graphql_api.execution.values import PLAIN, Coroutine, coerced, is_plain
+
+if TYPE_CHECKING:
+    from graphql_api.execution.resolvers import Call
 
 Completion = Callable[[Run, Any, Any], Any]
 """Completes a value in a run, at a path."""
@@ -86,7 +89,8 @@ class Place:
 
     async def awaited(self, run: Run, value: Any, path: Steps) -> Any:
         try:
-            done = self.complete(run, await value, path)
+            value = await value
+            done = (self.inner if type(value) in PLAIN else self.complete)(run, value, path)
             return await done if type(done) is Coroutine else done
         except Exception as error:
             return self.fail(run, error, path)
@@ -111,13 +115,12 @@ class Place:
 class Field(Place):
     """A field in its place."""
 
-    __slots__ = ("arguments", "definition", "details", "key", "memory", "method", "name", "parent", "resolve")
-
-    method: Callable[[Any], Any] | None
-    """The function of the source, where that is all there is to the resolver."""
+    __slots__ = ("arguments", "call", "definition", "details", "key", "memory", "name", "parent", "resolve")
 
     arguments: Arguments | None
     """Gives the arguments for the variables of a run; None for a field that has none."""
+    call: Call | None
+    """How Strawberry's resolver is called; None for any other."""
     resolve: Callable[[Run, Any, Steps, dict[str, Any]], Any]
     """Calls the resolver for a source, a path, and arguments."""
 

@@ -6,7 +6,8 @@ Whatever is not recognised is called as graphql-core would call it.
 from __future__ import annotations
 
 import keyword
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,13 +18,12 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.cast import TYPE_CAST_ATTRIBUTE as CAST
 from strawberry.types.field import StrawberryField
-from strawberry.types.fields.resolver import StrawberryResolver
 
-from graphql_api.execution.inputs import conversion
+from graphql_api.execution.inputs import Convert, conversion
 from graphql_api.execution.plans import Field
 from graphql_api.execution.run import Run, Steps
 
-__all__ = ["CAST", "attribute", "checks_its_class", "is_coroutine", "method", "own_class", "resolver"]
+__all__ = ["CAST", "Call", "attribute", "call", "checks_its_class", "is_coroutine", "own_class", "resolver"]
 
 Resolve = Callable[[Run, Any, Steps, dict[str, Any]], Any]
 """Calls a resolver for a source and a path, with arguments as the schema has them."""
@@ -38,31 +38,17 @@ def attribute(definition: GraphQLField) -> str | None:
     return name if name.isidentifier() and not keyword.iskeyword(name) else None
 
 
-def method(definition: GraphQLField, schema: Schema | None) -> Callable[[Any], Any] | None:
-    """The function that gives the field's value for a source, if the source is all that it asks for."""
-    field = _strawberry_field(definition, "_resolver")
-    wanted = None if field is None else field.base_resolver
-    if wanted is None or wanted.self_parameter is None or len(wanted.signature.parameters) > 1:
-        return None
-    if schema is None or schema.exception_handlers or not callable(wanted.wrapped_func):
-        return None
-    return wanted.wrapped_func
-
-
 def is_coroutine(definition: GraphQLField) -> bool:
     """True when all there is to calling the resolver is done in a coroutine, once its arguments are coerced."""
     return _strawberry_field(definition, "_async_resolver") is not None
 
 
-def resolver(field: Field, schema: Schema | None) -> Resolve:
+def resolver(field: Field) -> Resolve:
     """What calls the field's resolver, with all that it asks for."""
-    definition = field.definition
-    if definition.resolve is None:
+    resolve = field.definition.resolve
+    if resolve is None:
         return _default(field)
-    theirs = _strawberry_field(definition, "_resolver") or _strawberry_field(definition, "_async_resolver")
-    if theirs is None or theirs.base_resolver is None or schema is None or schema.exception_handlers:
-        return _as_graphql_core(field, definition.resolve)
-    return _strawberry(field, theirs, theirs.base_resolver, schema)
+    return _as_graphql_core(field, resolve) if field.call is None else _called(field, field.call)
 
 
 def checks_its_class(type_: GraphQLObjectType) -> bool:
@@ -110,33 +96,52 @@ def _strawberry_field(definition: GraphQLField, wrapper: str) -> StrawberryField
     return field if type(field).get_result is StrawberryField.get_result else None
 
 
-def _strawberry(field: Field, theirs: StrawberryField, wanted: StrawberryResolver[Any], schema: Schema) -> Resolve:
-    function: Callable[..., Any] = wanted.wrapped_func if callable(wanted.wrapped_func) else wanted
-    wants_self = wanted.self_parameter is not None
-    source_names = [p.name for p in (wanted.parent_parameter, wanted.root_parameter) if p is not None]
-    info_name = None if wanted.info_parameter is None else wanted.info_parameter.name
+@dataclass(frozen=True, slots=True)
+class Call:
+    """How a Strawberry resolver is called."""
+
+    field: StrawberryField
+    function: Callable[..., Any]
+    wants_self: bool
+    """The source as its first argument."""
+    source_names: Sequence[str]
+    """Arguments that are the source too."""
+    info_name: str | None
+    info: Callable[[Run, Field, Steps], Any]
+    arguments: Mapping[str, tuple[str, Convert | None]]
+    """By their names in the graph: their names in Python, and what makes their values Python's."""
+
+
+def call(definition: GraphQLField, schema: Schema | None) -> Call | None:
+    """How the resolver is called, if it is Strawberry's and nothing else happens to what goes in and comes out."""
+    theirs = _strawberry_field(definition, "_resolver") or _strawberry_field(definition, "_async_resolver")
+    wanted = None if theirs is None else theirs.base_resolver
+    if theirs is None or wanted is None or schema is None or schema.exception_handlers:
+        return None
     names = schema.config.name_converter
-    arguments = {names.from_argument(one): (one.python_name, conversion(one.type, schema)) for one in theirs.arguments}
-    as_they_are = all(name == python_name and not convert for name, (python_name, convert) in arguments.items())
-    new_info = _info if schema.config.info_class is Info else _info_of(schema.config.info_class)
+    return Call(
+        theirs,
+        wanted.wrapped_func if callable(wanted.wrapped_func) else wanted,
+        wanted.self_parameter is not None,
+        [p.name for p in (wanted.parent_parameter, wanted.root_parameter) if p is not None],
+        None if wanted.info_parameter is None else wanted.info_parameter.name,
+        _info if schema.config.info_class is Info else _info_of(schema.config.info_class),
+        {names.from_argument(one): (one.python_name, conversion(one.type, schema)) for one in theirs.arguments},
+    )
 
-    def converted(given: dict[str, Any], info: Any) -> dict[str, Any]:
-        wanted = {}
+
+def _called(field: Field, call: Call) -> Resolve:
+    def resolve(run: Run, source: Any, path: Steps, given: dict[str, Any]) -> Any:
+        info = call.info(run, field, path) if call.info_name or given else None
+        wanted = dict.fromkeys(call.source_names, source)
         for name, value in given.items():
-            python_name, convert = arguments[name]
+            python_name, convert = call.arguments[name]
             wanted[python_name] = value if convert is None else convert(value, info, (name,))
-        return wanted
+        if call.info_name:
+            wanted[call.info_name] = info
+        return call.function(source, **wanted) if call.wants_self else call.function(**wanted)
 
-    def call(run: Run, source: Any, path: Steps, given: dict[str, Any]) -> Any:
-        info = new_info(run, field, theirs, path) if info_name or given else None
-        wanted = given if as_they_are else converted(given, info)  # `Arguments` gives a new dict each time
-        for name in source_names:
-            wanted[name] = source
-        if info_name:
-            wanted[info_name] = info
-        return function(source, **wanted) if wants_self else function(**wanted)
-
-    return call
+    return resolve
 
 
 class _Info(Info[Any, Any]):
@@ -153,15 +158,15 @@ class _Info(Info[Any, Any]):
         return field.info(run, path)
 
 
-def _info(run: Run, field: Field, theirs: StrawberryField, path: Steps) -> Any:
+def _info(run: Run, field: Field, path: Steps) -> Any:
     info = _Info.__new__(_Info)
     info.context = run.context
     info.memory = field.memory
-    info._field = theirs
+    info._field = field.call.field  # type: ignore[union-attr]
     info._asked = run, field, path
     return info
 
 
-def _info_of(info_class: type[Info[Any, Any]]) -> Callable[[Run, Field, StrawberryField, Steps], Any]:
+def _info_of(info_class: type[Info[Any, Any]]) -> Callable[[Run, Field, Steps], Any]:
     """Makes infos of a class that the schema wants instead."""
-    return lambda run, field, theirs, path: info_class(_raw_info=field.info(run, path), _field=theirs)
+    return lambda run, field, path: info_class(_raw_info=field.info(run, path), _field=field.call.field)  # type: ignore[union-attr]

@@ -12,7 +12,7 @@ For `{ title owner { name } }` of a `Task`, with Strawberry's resolvers, it is
         except Exception as error:
             v0 = f0.fail(run, error, (path, 'title', 'Task'), locals())
         # owner: User!
-        v1, is_waiting = f1.later(run, source, (path, 'owner', 'Task'), {}), True
+        v1, is_waiting = f1.awaited(run, f1_function(source), (path, 'owner', 'Task')), True
         answer = {'title': v0, 'owner': v1}
         return run.together(answer) if is_waiting else answer
 
@@ -75,12 +75,16 @@ def _field(field: Field, number: int, names: Names) -> list[str]:
     names[f] = field
     path = f"(path, {field.key!r}, {field.parent.name!r})"
     given = f"{f}.arguments(run.variables)" if field.arguments else "{}"
+    call = _call(field, f, path, names)
     if is_coroutine(field.definition):
-        lines = [f"{v}, is_waiting = {f}.later(run, source, {path}, {given}), True"]
+        later = f"awaited(run, {call}, {path})" if call else f"later(run, source, {path}, {given})"
+        lines = [f"{v}, is_waiting = {f}.{later}, True"]
         if not field.arguments:
             return lines  # nothing can go wrong yet
     else:
-        lines = [f"{v} = {_read(field, f, path, given, names)}", *_completed(field, v, f, path, names)]
+        name = attribute(field.definition)
+        value = f"source.{name}" if name else call or f"{f}.resolve(run, source, {path}, {given})"
+        lines = [f"{v} = {value}", *_completed(field, v, f, path, names)]
     return [
         "try:",
         *_indented(lines),
@@ -89,14 +93,25 @@ def _field(field: Field, number: int, names: Names) -> list[str]:
     ]
 
 
-def _read(field: Field, f: str, path: str, given: str, names: Names) -> str:
-    """What a resolver gives."""
-    if name := attribute(field.definition):
-        return f"source.{name}"
-    if field.method:
-        names[f"{f}_method"] = field.method
-        return f"{f}_method(source)"
-    return f"{f}.resolve(run, source, {path}, {given})"
+def _call(field: Field, f: str, path: str, names: Names) -> str:
+    """The call of a resolver whose arguments are certain, and are Python's as they are; empty for any other."""
+    call, given = field.call, field.arguments
+    if call is None or (given and given.uncertain):
+        return ""
+    constants, variables = (given.constants, given.certain) if given else ({}, {})
+    if any(call.arguments[name][1] for name in (*constants, *variables)):
+        return ""
+    names[f"{f}_function"] = call.function
+    parts = ["source"] if call.wants_self else []
+    parts += [f"{name}=source" for name in call.source_names]
+    if call.info_name:
+        names[f"{f}_info"] = call.info
+        parts.append(f"{call.info_name}={f}_info(run, {f}, {path})")
+    for name, value in constants.items():
+        names[f"{f}_given_{name}"] = value
+        parts.append(f"{call.arguments[name][0]}={f}_given_{name}")
+    parts += [f"{call.arguments[name][0]}=run.variables.coerced[{variables[name]!r}]" for name in variables]
+    return f"{f}_function({', '.join(parts)})"
 
 
 def _completed(field: Field, v: str, f: str, path: str, names: Names) -> list[str]:
