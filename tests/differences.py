@@ -71,8 +71,29 @@ async def _after(value: Any, turns: int) -> Any:
     return value
 
 
-class Future:
-    """Awaitable, but no coroutine."""
+def _promise(value: Any, turns: int) -> asyncio.Future[Any]:
+    """A future that nobody works for."""
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+
+    def tell(turns: int) -> None:
+        if turns:
+            loop.call_soon(tell, turns - 1)
+        elif isinstance(value, Exception) and not future.done():
+            future.set_exception(value)
+        elif not future.done():
+            future.set_result(value)
+
+    tell(turns)
+    return future
+
+
+def _task(value: Any, turns: int) -> asyncio.Task[Any]:
+    return asyncio.ensure_future(_after(value, turns))
+
+
+class Awaitable:
+    """Neither coroutine nor future."""
 
     def __init__(self, value: Any, turns: int) -> None:
         self._value = value
@@ -216,7 +237,7 @@ class Schemas:
             raise chance.choice([ValueError("raised"), Extended("with", extensions={"code": 1}), KeyError("key")])
         value = ValueError("as a value") if kind < 0.07 else self._value(type_, chance, depth)
         if self.asynchronous and chance.random() < 0.4:
-            return chance.choice([_soon, Future])(value, chance.randint(0, 3))
+            return chance.choice([_soon, Awaitable, _promise, _task])(value, chance.randint(0, 3))
         return value
 
     def _value(self, type_: Any, chance: Random, depth: int) -> Any:

@@ -18,7 +18,7 @@ from graphql_api.execution import text
 from graphql_api.execution.arguments import Arguments
 from graphql_api.execution.completion import completing
 from graphql_api.execution.plans import Completion, Field, Selection
-from graphql_api.execution.resolvers import call, resolver
+from graphql_api.execution.resolvers import call, is_plain, resolver
 from graphql_api.execution.run import Request, Run, Steps, to_path
 
 FIELDS_MAX = 5000
@@ -50,7 +50,7 @@ class Compiler:
             for one in request.operation.variable_definitions or ()
             if isinstance(one.type, NonNullTypeNode)
         }
-        self._made: dict[object, Completion] = {}
+        self._made: dict[object, tuple[Completion, bool]] = {}
         self.sources: list[str] = []
         """The Python so far, to be read."""
 
@@ -64,27 +64,30 @@ class Compiler:
             request.schema, request.fragments, variables, type_, request.operation
         ).grouped_field_set
         groups = [{key: grouped[key]} for key in grouped] if serial else [grouped]
-        return [self._function(type_, group) for group in groups]
+        return [self._function(type_, group)[0] for group in groups]
 
-    def make(self, selection: Selection, run: Run) -> Completion:
-        """The function of a selection. Raises GraphQLError where `@skip` or `@include` has no Boolean."""
+    def make(self, selection: Selection, run: Run) -> tuple[Completion, bool]:
+        """The function of a selection, and whether it is plain.
+
+        Raises GraphQLError where `@skip` or `@include` has no Boolean.
+        """
         request = self._request
         collected = collect_subfields(
             request.schema, request.fragments, run.variables, request.operation, selection.type, selection.details
         )
         return self._function(selection.type, collected.grouped_field_set)
 
-    def _function(self, type_: GraphQLObjectType, grouped: GroupedFieldSet) -> Completion:
+    def _function(self, type_: GraphQLObjectType, grouped: GroupedFieldSet) -> tuple[Completion, bool]:
         nodes = ((key, *(id(detail.node) for detail in details)) for key, details in grouped.items())
         selected = (type_.name, *nodes)
         if selected not in self._made:
             if self._room.fields < len(grouped):
-                return _by_graphql_core(type_, grouped)
+                return _by_graphql_core(type_, grouped), False
             self._room.fields -= len(grouped)
             self._made[selected] = self._new(type_, grouped)
         return self._made[selected]
 
-    def _new(self, type_: GraphQLObjectType, grouped: GroupedFieldSet) -> Completion:
+    def _new(self, type_: GraphQLObjectType, grouped: GroupedFieldSet) -> tuple[Completion, bool]:
         fields = [
             self._field(key, definition, type_, details)
             for key, details in grouped.items()
@@ -95,7 +98,7 @@ class Compiler:
         self.sources.append(source)
         exec(code, names)  # noqa: S102  # a client chooses among names, and writes no code
         function: Completion = names["select"]
-        return function
+        return function, all(map(is_plain, fields))
 
     def _field(self, key: str, definition: GraphQLField, parent: GraphQLObjectType, details: FieldDetailsList) -> Field:
         field = Field(key, definition, parent, details)

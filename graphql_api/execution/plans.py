@@ -10,10 +10,10 @@ Completing gives the value for the answer, or a coroutine that will give it, and
 
 from __future__ import annotations
 
-from asyncio import Future, Task
+from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from graphql import (
     FieldNode,
@@ -31,9 +31,6 @@ from graphql.pyutils import is_awaitable
 from graphql_api.execution.arguments import Arguments
 from graphql_api.execution.run import Promise, Run, Steps, to_path
 from graphql_api.execution.values import PLAIN, Coroutine, coerced, is_plain
-
-if TYPE_CHECKING:
-    from graphql_api.execution.resolvers import Call
 
 Completion = Callable[[Run, Any, Any], Any]
 """Completes a value in a run, at a path."""
@@ -65,7 +62,7 @@ class Place:
         kind = type(value)
         if kind in PLAIN:
             done = self.inner(run, value, path)
-        elif kind is Future or kind is Task:
+        elif kind is Future and self.selection and self.selection.is_plain:
             return Promise(value, partial(self._of_future, run, path))
         elif not is_plain(value) and is_awaitable(value):
             return self.awaited(run, value, path)
@@ -119,8 +116,8 @@ class Field(Place):
 
     arguments: Arguments | None
     """Gives the arguments for the variables of a run; None for a field that has none."""
-    call: Call | None
-    """How Strawberry's resolver is called; None for any other."""
+    call: Any
+    """How Strawberry's resolver is called, a `resolvers.Call`; None for any other."""
     resolve: Callable[[Run, Any, Steps, dict[str, Any]], Any]
     """Calls the resolver for a source, a path, and arguments."""
 
@@ -157,21 +154,24 @@ class Field(Place):
 class Selection:
     """What a field asks of objects of one type. `function(run, source, path)` gives it as a dict, or as a coroutine."""
 
-    __slots__ = ("_make", "details", "function", "type")
+    __slots__ = ("_make", "details", "function", "is_plain", "type")
 
     function: Completion
+    is_plain: bool
+    """True when the function is made, and nothing in it is likely to be awaited."""
 
     def __init__(self, type_: GraphQLObjectType, details: FieldDetailsList, make: Make) -> None:
         self.type = type_
         self.details = details
         self.function = self._first
+        self.is_plain = False
         self._make = make
 
     def _first(self, run: Run, source: Any, path: Steps) -> Any:
         """Stands for the function until there is an object. What is never reached is never made."""
-        self.function = self._make(self, run)
+        self.function, self.is_plain = self._make(self, run)
         return self.function(run, source, path)
 
 
-Make = Callable[[Selection, Run], Completion]
-"""Makes the function of a selection."""
+Make = Callable[[Selection, Run], tuple[Completion, bool]]
+"""Makes the function of a selection; True with it where it is plain."""

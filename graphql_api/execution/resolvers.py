@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from graphql import GraphQLField, GraphQLObjectType, GraphQLResolveInfo
+from graphql import (
+    GraphQLField,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    TypeNameMetaFieldDef,
+    get_nullable_type,
+    is_leaf_type,
+)
 from strawberry import Info
 from strawberry.schema import Schema
 from strawberry.schema.schema_converter import GraphQLCoreConverter
@@ -23,7 +30,17 @@ from graphql_api.execution.inputs import Convert, conversion
 from graphql_api.execution.plans import Field
 from graphql_api.execution.run import Run, Steps
 
-__all__ = ["CAST", "Call", "attribute", "call", "checks_its_class", "is_coroutine", "own_class", "resolver"]
+__all__ = [
+    "CAST",
+    "Call",
+    "attribute",
+    "call",
+    "checks_its_class",
+    "is_coroutine",
+    "is_plain",
+    "own_class",
+    "resolver",
+]
 
 Resolve = Callable[[Run, Any, Steps, dict[str, Any]], Any]
 """Calls a resolver for a source and a path, with arguments as the schema has them."""
@@ -41,6 +58,14 @@ def attribute(definition: GraphQLField) -> str | None:
 def is_coroutine(definition: GraphQLField) -> bool:
     """True when all there is to calling the resolver is done in a coroutine, once its arguments are coerced."""
     return _strawberry_field(definition, "_async_resolver") is not None
+
+
+def is_plain(field: Field) -> bool:
+    """True for a leaf that nobody is likely to wait for."""
+    if field.definition is TypeNameMetaFieldDef:
+        return True
+    is_at_hand = field.call is not None or attribute(field.definition) is not None
+    return is_leaf_type(get_nullable_type(field.type)) and is_at_hand and not is_coroutine(field.definition)
 
 
 def resolver(field: Field) -> Resolve:
@@ -162,11 +187,11 @@ def _info(run: Run, field: Field, path: Steps) -> Any:
     info = _Info.__new__(_Info)
     info.context = run.context
     info.memory = field.memory
-    info._field = field.call.field  # type: ignore[union-attr]
+    info._field = field.call.field
     info._asked = run, field, path
     return info
 
 
 def _info_of(info_class: type[Info[Any, Any]]) -> Callable[[Run, Field, Steps], Any]:
     """Makes infos of a class that the schema wants instead."""
-    return lambda run, field, path: info_class(_raw_info=field.info(run, path), _field=field.call.field)  # type: ignore[union-attr]
+    return lambda run, field, path: info_class(_raw_info=field.info(run, path), _field=field.call.field)

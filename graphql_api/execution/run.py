@@ -109,9 +109,9 @@ class Run:
 
 
 class Promise:
-    """Stands for a completed value, as a coroutine does, where a resolver gave a future: it needs no task of its own.
+    """Stands for a completed value, as a coroutine does, where a resolver gave a future and the rest is quickly done.
 
-    `complete` makes the value of the future when that is done. It may give a coroutine, and raise what goes wrong.
+    It takes as many turns of the loop as a task would that waits for the future, and costs a third.
     """
 
     __slots__ = ("complete", "future")
@@ -119,6 +119,7 @@ class Promise:
     def __init__(self, future: asyncio.Future[Any], complete: Callable[[asyncio.Future[Any]], Any]) -> None:
         self.future = future
         self.complete = complete
+        """Makes the value of the future when that is done. It may give a coroutine, and raise what goes wrong."""
 
     def __await__(self) -> Generator[Any, None, Any]:
         try:  # noqa: SIM105  # `suppress` takes longer
@@ -138,71 +139,92 @@ async def _together(answer: Any, waiting: Sequence[Any]) -> Any:
         [place] = waiting
         answer[place] = await answer[place]
         return answer
-    several = _Several(answer)
+    everything = _All(answer, waiting)
     try:
-        for place in waiting:
-            several.add(place)
-        await several.come()
-    except BaseException:
-        await several.cancel()
+        await everything
+    except Exception:
+        everything.cancel_rest()
+        await asyncio.gather(*everything.futures, return_exceptions=True)
         raise
     return answer
 
 
-class _Several:
-    """What is still to come in an answer. It comes as with `asyncio.gather`, in less time, and promises without tasks:
-    whoever waits for all completes their values."""
+class _All(asyncio.Future[None]):
+    """Done when all has come that was still to come in an answer, or with the first error; to cancel it cancels all at
+    once. That is `asyncio.gather`, in two thirds of the time."""
 
-    def __init__(self, answer: Any) -> None:
+    def __init__(self, answer: Any, waiting: Sequence[Any]) -> None:
+        super().__init__(loop=asyncio.get_running_loop())
+        self.futures: list[asyncio.Future[Any]] = []
         self._answer = answer
-        self._loop = asyncio.get_running_loop()
-        self._futures: list[asyncio.Future[Any]] = []
-        self._missing = 0
-        self._kept: list[tuple[Any, Promise]] = []
-        """Promises whose futures are done, with their places."""
-        self._failed: asyncio.Future[Any] | None = None
-        self._news = self._loop.create_future()
+        self._missing = len(waiting)
+        self._is_cancelled = False
+        for place in waiting:
+            value = answer[place]
+            if type(value) is Promise:
+                self.futures.append(value.future)
+                self._loop.call_soon(self._look, place, value)
+            else:
+                self._begin(place, value)
 
-    def add(self, place: Any) -> None:
-        value = self._answer[place]
-        future = value.future if type(value) is Promise else self._loop.create_task(value)
-        self._futures.append(future)
-        self._missing += 1
-        future.add_done_callback(partial(self._ended, place, value))
+    def cancel(self, msg: Any = None) -> bool:
+        """Asks all to end; this future does when they have."""
+        if self.done():
+            return False
+        self._is_cancelled = self.cancel_rest(msg) or self._is_cancelled
+        return self._is_cancelled
 
-    async def come(self) -> None:
-        """Until all are there, or one has failed: raises its error."""
-        while self._missing:
-            await self._news
-            self._news = self._loop.create_future()
-            if self._failed is not None:
-                self._failed.result()
-            kept, self._kept = self._kept, []
-            for place, promise in kept:
-                self._missing -= 1
-                self._answer[place] = value = promise.complete(promise.future)
-                if type(value) is Coroutine:
-                    self.add(place)
-
-    async def cancel(self) -> None:
-        """Ends what has not come yet, and waits for that."""
-        for future in self._futures:
+    def cancel_rest(self, msg: Any = None) -> bool:
+        """Asks those to end that have not; False if there are none."""
+        asked = False
+        for future in self.futures:
             if isinstance(future, asyncio.Task):
                 _close_held(future.get_coro())
-            future.cancel()
-        await asyncio.gather(*self._futures, return_exceptions=True)
+            asked = future.cancel(msg) or asked
+        return asked
 
-    def _ended(self, place: Any, value: Any, future: asyncio.Future[Any]) -> None:
-        if type(value) is Promise:
-            self._kept.append((place, value))
+    def _begin(self, place: Any, value: Any) -> None:
+        task = self._loop.create_task(value)
+        self.futures.append(task)
+        task.add_done_callback(partial(self._ended, place))
+
+    def _ended(self, place: Any, task: asyncio.Task[Any]) -> None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is None:
+            self._answer[place] = task.result()
+        self._come(error)
+
+    def _look(self, place: Any, promise: Promise) -> None:
+        """Where a task would begin."""
+        if promise.future.done():
+            self._kept(place, promise, promise.future)
         else:
+            promise.future.add_done_callback(partial(self._kept, place, promise))
+
+    def _kept(self, place: Any, promise: Promise, future: asyncio.Future[Any]) -> None:
+        error = None
+        try:
+            value = promise.complete(future)
+        except (Exception, asyncio.CancelledError) as raised:
+            error = raised
+        else:
+            if type(value) is Coroutine:
+                self._begin(place, value)
+                return
+            self._answer[place] = value
+        if error is None and self._missing > 1:
             self._missing -= 1
-            if future.cancelled() or future.exception() is not None:
-                self._failed = self._failed or future
-            else:
-                self._answer[place] = future.result()
-        if (self._kept or self._failed or not self._missing) and not self._news.done():
-            self._news.set_result(None)
+        else:
+            self._loop.call_soon(self._come, error)  # when the end of a task would be told
+
+    def _come(self, error: BaseException | None) -> None:
+        self._missing -= 1
+        if self.done():
+            return
+        if error is not None:
+            self.set_exception(error)
+        elif not self._missing:
+            self.set_exception(asyncio.CancelledError()) if self._is_cancelled else self.set_result(None)
 
 
 def _close_held(coroutine: Any) -> None:

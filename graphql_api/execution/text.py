@@ -30,7 +30,7 @@ from graphql import GraphQLError, GraphQLObjectType, TypeNameMetaFieldDef, get_n
 from graphql.pyutils import inspect
 
 from graphql_api.execution.plans import Field
-from graphql_api.execution.resolvers import CAST, attribute, checks_its_class, is_coroutine, own_class
+from graphql_api.execution.resolvers import CAST, Call, attribute, checks_its_class, is_coroutine, own_class
 from graphql_api.execution.run import PENDING
 from graphql_api.execution.values import PLAIN, Coroutine, leaf
 
@@ -95,7 +95,8 @@ def _field(field: Field, number: int, names: Names) -> list[str]:
 
 def _call(field: Field, f: str, path: str, names: Names) -> str:
     """The call of a resolver whose arguments are certain, and are Python's as they are; empty for any other."""
-    call, given = field.call, field.arguments
+    call: Call | None = field.call
+    given = field.arguments
     if call is None or (given and given.uncertain):
         return ""
     constants, variables = (given.constants, given.certain) if given else ({}, {})
