@@ -69,6 +69,7 @@ def collects_afterwards() -> Iterator[None]:
 
 
 @pytest.mark.filterwarnings("ignore:coroutine 'Executor:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:coroutine 'default_type_resolver:RuntimeWarning")  # held by one of those
 @pytest.mark.usefixtures("collects_afterwards")
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_gives_the_same_data_and_errors_as_graphql_core(asynchronous: bool) -> None:
@@ -416,6 +417,101 @@ async def test_loads_in_no_more_batches_than_under_graphql_core(depth: int) -> N
         counted.append((len(batches), sum(batches)))
     theirs, ours = counted
     assert ours <= theirs
+
+
+@strawberry.type
+class Book:
+    number: int
+
+    @strawberry.field
+    def title(self) -> str:
+        if self.number == 5:
+            raise LookupError("no title")
+        return f"Book {self.number}"
+
+    @strawberry.field
+    async def twin(self, info: strawberry.Info) -> Annotated[Book, strawberry.lazy("tests.test_execution")]:
+        return await info.context.load(self.number + 100)  # type: ignore[no-any-return]
+
+
+class Books(DataLoader[int, Book]):
+    """Knows no book 7, and is slow to find 8."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[list[int]] = []
+
+    async def batch_load_fn(self, keys: list[int]) -> list[Book]:
+        self.batches.append(keys)
+        for _ in range(5 if 8 in keys else 1):
+            await asyncio.sleep(0)
+        return [KeyError(7) if key == 7 else Book(number=key) for key in keys]  # type: ignore[misc]
+
+
+@strawberry.type
+class Library:
+    @strawberry.field(graphql_type=Book | None)  # type: ignore[untyped-decorator]
+    def book(self, info: strawberry.Info, number: int) -> asyncio.Future[Book]:
+        future: asyncio.Future[Book] = info.context.load(number)
+        if number == 9:
+            future.cancel()
+        return future
+
+    @strawberry.field(graphql_type=Book)  # type: ignore[untyped-decorator]
+    def must(self, info: strawberry.Info, number: int) -> asyncio.Future[Book]:
+        return info.context.load(number)  # type: ignore[no-any-return]
+
+    @strawberry.field
+    async def slow(self, info: strawberry.Info, number: int) -> Book:
+        return await info.context.load(number)  # type: ignore[no-any-return]
+
+
+LIBRARY = strawberry.Schema(Library)._schema
+BOOKS = "$n: Int! = 3"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "a: book(number: 1) { title } b: book(number: $n) { __typename number title } c: book(number: 1) { number }",
+        "a: book(number: 7) { title } b: book(number: 5) { title } c: must(number: 2) { title }",
+        "a: book(number: 1) { title } b: must(number: 7) { title } c: slow(number: 2) { title }",
+        "a: book(number: 1) { twin { twin { number } } } b: slow(number: 8) { title } c: must(number: 4) { title }",
+        "a: book(number: 6) { title }",
+        "a: book(number: 5) { title } b: must(number: 5) { title } c: book(number: 8) { title }",
+    ],
+)
+async def test_waits_for_the_futures_of_a_loader_as_graphql_core_does(fields: str) -> None:
+    document = parse(f"query ({BOOKS}) {{ {fields} last: book(number: $n) {{ number }} }}")
+    assert not validate(LIBRARY, document)
+    ours = plan(LIBRARY, document, StrawberryGraphQLCoreExecutionContext)
+    for _ in range(3):  # the first time it finds out what is plain
+        theirs, mine = Books(), Books()
+        expected = await awaited(by_graphql_core(LIBRARY, document, {}, theirs, Library()))
+        assert shown(await awaited(ours.execute({}, mine, Library()))) == shown(expected)
+        assert mine.batches == theirs.batches
+
+
+async def test_a_future_that_was_cancelled_is_told_like_a_task_that_was() -> None:
+    document = parse("{ a: book(number: 1) { title } b: book(number: 9) { title } }")
+    ours = plan(LIBRARY, document, StrawberryGraphQLCoreExecutionContext)
+    for _ in range(2):
+        with pytest.raises(asyncio.CancelledError):
+            await awaited(ours.execute({}, Books(), Library()))
+
+
+async def test_who_stops_waiting_for_futures_cancels_them() -> None:
+    document = parse("{ a: book(number: 1) { title } b: book(number: 2) { title } }")
+    ours = plan(LIBRARY, document, StrawberryGraphQLCoreExecutionContext)
+    await awaited(ours.execute({}, Books(), Library()))
+    books = Books()
+    running = asyncio.ensure_future(awaited(ours.execute({}, books, Library())))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert books.load(1).cancelled()
 
 
 async def test_cancelling_cancels_whatever_still_runs() -> None:

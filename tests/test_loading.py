@@ -33,6 +33,16 @@ async def test_keys_that_are_wanted_together_are_loaded_together() -> None:
     assert loader.batches == [[3, 1, 2], [4]]
 
 
+async def test_what_is_made_of_a_value_is_told_to_who_asked_for_it() -> None:
+    loader = Squares()
+    found = await asyncio.gather(loader.load(2), loader.load(2, str), loader.load(2, lambda value: -value))
+    assert [*found] == [4, "4", -4]
+    assert await loader.load(2, float) == 4.0
+    with pytest.raises(ZeroDivisionError):
+        await loader.load(3, lambda value: value / 0)
+    assert loader.batches == [[2], [3]]
+
+
 async def test_an_error_for_one_key_is_told_to_those_who_wait_for_it() -> None:
     loader = Squares()
     found = await asyncio.gather(loader.load(6), loader.load(7), loader.load(8), return_exceptions=True)
