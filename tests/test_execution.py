@@ -478,6 +478,7 @@ BOOKS = "$n: Int! = 3"
         "a: book(number: 1) { title } b: must(number: 7) { title } c: slow(number: 2) { title }",
         "a: book(number: 1) { twin { twin { number } } } b: slow(number: 8) { title } c: must(number: 4) { title }",
         "a: book(number: 6) { title }",
+        "a: must(number: 7) { title } b: book(number: 5) { title } c: slow(number: 8) { title }",
         "a: book(number: 5) { title } b: must(number: 5) { title } c: book(number: 8) { title }",
     ],
 )

@@ -111,7 +111,7 @@ class Run:
 class Promise:
     """Stands for a completed value, as a coroutine does, where a resolver gave a future and the rest is quickly done.
 
-    It takes as many turns of the loop as a task would that waits for the future, and costs a third.
+    It takes as many turns of the loop as a task would that waits for the future.
     """
 
     __slots__ = ("complete", "future")
@@ -159,6 +159,8 @@ class _All(asyncio.Future[None]):
         self._answer = answer
         self._missing = len(waiting)
         self._is_cancelled = False
+        self._is_over = False
+        """True once the rest is asked to end: nothing is completed any more."""
         for place in waiting:
             value = answer[place]
             if type(value) is Promise:
@@ -176,6 +178,7 @@ class _All(asyncio.Future[None]):
 
     def cancel_rest(self, msg: Any = None) -> bool:
         """Asks those to end that have not; False if there are none."""
+        self._is_over = True
         asked = False
         for future in self.futures:
             if isinstance(future, asyncio.Task):
@@ -204,6 +207,8 @@ class _All(asyncio.Future[None]):
     def _kept(self, place: Any, promise: Promise, future: asyncio.Future[Any]) -> None:
         error = None
         try:
+            if self._is_over:
+                raise asyncio.CancelledError
             value = promise.complete(future)
         except (Exception, asyncio.CancelledError) as raised:
             error = raised
