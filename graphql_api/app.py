@@ -85,7 +85,7 @@ def create_app(settings: Settings, found: Tables | None = None) -> Starlette:
         ],
         exception_handlers={HTTPException: _not_here},
     )
-    app.middleware_stack = RequestId(
+    app.middleware_stack = RequestId(  # around Starlette's own layers, which have no part in what goes to /graphql
         CrossOrigin(
             Shortcut(app.build_middleware_stack(), "/graphql", "endpoint"),
             allow_origins=sorted(settings.cookie_origins),

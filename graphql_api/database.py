@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import cached_property
 from time import monotonic
 from typing import Any, NamedTuple, TypeVar
@@ -150,11 +150,9 @@ class Database:
         """Let running statements end, then close every connection."""
         await self._pool.stop()
 
-    def read(
-        self, statement: ClauseElement | Filled, *, user_id: str = NOBODY
-    ) -> Coroutine[Any, Any, list[asyncpg.Record]]:
+    async def read(self, statement: ClauseElement | Filled, *, user_id: str = NOBODY) -> list[asyncpg.Record]:
         """The rows of one SELECT as this user sees them. Tried again when the connection breaks."""
-        return self._persist(self._carry_out, _to_be_set(statement, user_id), *compiled(statement))
+        return await self._persist(self._carry_out, _to_be_set(statement, user_id), *compiled(statement))
 
     async def write(
         self,
@@ -199,8 +197,7 @@ class Database:
                     raise
                 await transaction.commit()
             else:
-                if user_id is not None:
-                    await self._become(connection, user_id)
+                await self._become(connection, user_id)
                 is_sent = is_write
                 rows = await connection.fetch(sql, *parameters)
         except asyncio.CancelledError:

@@ -71,7 +71,7 @@ async def _after(value: Any, turns: int) -> Any:
     return value
 
 
-def _promise(value: Any, turns: int) -> asyncio.Future[Any]:
+def promise(value: Any, turns: int) -> asyncio.Future[Any]:
     """A future that nobody works for."""
     loop = asyncio.get_running_loop()
     future = loop.create_future()
@@ -237,7 +237,7 @@ class Schemas:
             raise chance.choice([ValueError("raised"), Extended("with", extensions={"code": 1}), KeyError("key")])
         value = ValueError("as a value") if kind < 0.07 else self._value(type_, chance, depth)
         if self.asynchronous and chance.random() < 0.4:
-            return chance.choice([_soon, Awaitable, _promise, _task])(value, chance.randint(0, 3))
+            return chance.choice([_soon, Awaitable, promise, _task])(value, chance.randint(0, 3))
         return value
 
     def _value(self, type_: Any, chance: Random, depth: int) -> Any:

@@ -18,7 +18,7 @@ from graphql_api.execution import text
 from graphql_api.execution.arguments import Arguments
 from graphql_api.execution.completion import completing
 from graphql_api.execution.plans import Completion, Field, Selection
-from graphql_api.execution.resolvers import call, is_plain, resolver
+from graphql_api.execution.resolvers import call, is_at_hand, resolver
 from graphql_api.execution.run import Request, Run, Steps, to_path
 
 FIELDS_MAX = 5000
@@ -28,7 +28,7 @@ is left to graphql-core."""
 CODE_LENGTH_MAX = 20_000
 CODE_MAX = 1000
 """Texts of functions whose compiled form is kept: it is most of the work, and documents that resemble each other share
-them, as do those that differ in their arguments alone."""
+them, as do those that differ in the values of their arguments alone."""
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class Compiler:
         return [self._function(type_, group)[0] for group in groups]
 
     def make(self, selection: Selection, run: Run) -> tuple[Completion, bool]:
-        """The function of a selection, and whether it is plain.
+        """The function of a selection, and whether all that it gives is at hand.
 
         Raises GraphQLError where `@skip` or `@include` has no Boolean.
         """
@@ -98,7 +98,7 @@ class Compiler:
         self.sources.append(source)
         exec(code, names)  # noqa: S102  # a client chooses among names, and writes no code
         function: Completion = names["select"]
-        return function, all(map(is_plain, fields))
+        return function, all(map(is_at_hand, fields))
 
     def _field(self, key: str, definition: GraphQLField, parent: GraphQLObjectType, details: FieldDetailsList) -> Field:
         field = Field(key, definition, parent, details)

@@ -95,7 +95,7 @@ class Plan:
 
     def _roots(self, values: VariableValues) -> list[Completion] | None:
         """The functions of the root fields, for what these variables skip and include; None to leave it alone."""
-        skipped: object = self._conditions and tuple([values.coerced.get(name) for name in self._conditions])
+        skipped = tuple([values.coerced.get(name) for name in self._conditions])
         known = self._variants.get(skipped)
         if known is not None or self.is_unusual or len(self._variants) >= VARIANTS_MAX:
             return known
@@ -145,14 +145,14 @@ async def _rest_serially(run: Run, roots: Sequence[Completion], answer: dict[str
     return answer
 
 
-def _conditions(document: DocumentNode) -> Sequence[str]:
+def _conditions(document: DocumentNode) -> list[str]:
     """The variables that decide what is skipped and included."""
     names = set()
     for directive in _directives(document):
         if directive.name.value in (GraphQLSkipDirective.name, GraphQLIncludeDirective.name):
             values = [argument.value for argument in directive.arguments or ()]
             names |= {value.name.value for value in values if isinstance(value, VariableNode)}
-    return tuple(sorted(names))
+    return sorted(names)
 
 
 def _is_unusual(document: DocumentNode) -> bool:

@@ -5,7 +5,8 @@ the first such object comes, with a few lines for each field. A `Field` is a `Pl
 `Place` is where a value may stand, a field or an item of a list: it knows how to complete a value, and where an error
 goes.
 
-Completing gives the value for the answer, or a coroutine that will give it, and raises what went wrong.
+Completing gives the value for the answer, or a coroutine that will give it, and raises what went wrong. What `finish`
+puts into an answer may also be a `Promise`.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Place:
         kind = type(value)
         if kind in PLAIN:
             done = self.inner(run, value, path)
-        elif kind is Future and self.selection and self.selection.is_plain:
+        elif kind is Future and self.selection and self.selection.is_at_hand:
             return Promise(value, partial(self._of_future, run, path))
         elif not is_plain(value) and is_awaitable(value):
             return self.awaited(run, value, path)
@@ -73,8 +74,7 @@ class Place:
     def _of_future(self, run: Run, path: Steps, future: Future[Any]) -> Any:
         """The completed value of what the future has given."""
         try:
-            value = future.result()
-            done = (self.inner if type(value) in PLAIN else self.complete)(run, value, path)
+            done = self.complete(run, future.result(), path)
         except Exception as error:
             return self.fail(run, error, path)
         return self.guarded(run, done, path) if type(done) is Coroutine else done
@@ -86,8 +86,7 @@ class Place:
 
     async def awaited(self, run: Run, value: Any, path: Steps) -> Any:
         try:
-            value = await value
-            done = (self.inner if type(value) in PLAIN else self.complete)(run, value, path)
+            done = self.complete(run, await value, path)
             return await done if type(done) is Coroutine else done
         except Exception as error:
             return self.fail(run, error, path)
@@ -145,7 +144,7 @@ class Field(Place):
             value = self.resolve(run, source, path, given)
             if type(value) is Coroutine or is_awaitable(value):
                 value = await value
-            done = (self.inner if type(value) in PLAIN else self.complete)(run, value, path)
+            done = self.complete(run, value, path)
             return await done if type(done) is Coroutine else done
         except Exception as error:
             return self.fail(run, error, path)
@@ -154,24 +153,24 @@ class Field(Place):
 class Selection:
     """What a field asks of objects of one type. `function(run, source, path)` gives it as a dict, or as a coroutine."""
 
-    __slots__ = ("_make", "details", "function", "is_plain", "type")
+    __slots__ = ("_make", "details", "function", "is_at_hand", "type")
 
     function: Completion
-    is_plain: bool
-    """True when the function is made, and nothing in it is likely to be awaited."""
+    is_at_hand: bool
+    """True when the function is made, and nobody is likely to wait for anything in it."""
 
     def __init__(self, type_: GraphQLObjectType, details: FieldDetailsList, make: Make) -> None:
         self.type = type_
         self.details = details
         self.function = self._first
-        self.is_plain = False
+        self.is_at_hand = False
         self._make = make
 
     def _first(self, run: Run, source: Any, path: Steps) -> Any:
         """Stands for the function until there is an object. What is never reached is never made."""
-        self.function, self.is_plain = self._make(self, run)
+        self.function, self.is_at_hand = self._make(self, run)
         return self.function(run, source, path)
 
 
 Make = Callable[[Selection, Run], tuple[Completion, bool]]
-"""Makes the function of a selection; True with it where it is plain."""
+"""Makes the function of a selection; True with it where all that it gives is at hand."""

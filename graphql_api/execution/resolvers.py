@@ -9,6 +9,7 @@ import keyword
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from inspect import iscoroutinefunction
 from typing import Any
 
 from graphql import (
@@ -36,8 +37,8 @@ __all__ = [
     "attribute",
     "call",
     "checks_its_class",
+    "is_at_hand",
     "is_coroutine",
-    "is_plain",
     "own_class",
     "resolver",
 ]
@@ -60,12 +61,13 @@ def is_coroutine(definition: GraphQLField) -> bool:
     return _strawberry_field(definition, "_async_resolver") is not None
 
 
-def is_plain(field: Field) -> bool:
+def is_at_hand(field: Field) -> bool:
     """True for a leaf that nobody is likely to wait for."""
     if field.definition is TypeNameMetaFieldDef:
         return True
-    is_at_hand = field.call is not None or attribute(field.definition) is not None
-    return is_leaf_type(get_nullable_type(field.type)) and is_at_hand and not is_coroutine(field.definition)
+    if not is_leaf_type(get_nullable_type(field.type)) or is_coroutine(field.definition):
+        return False
+    return field.call is not None or attribute(field.definition) is not None
 
 
 def resolver(field: Field) -> Resolve:
@@ -143,10 +145,13 @@ def call(definition: GraphQLField, schema: Schema | None) -> Call | None:
     wanted = None if theirs is None else theirs.base_resolver
     if theirs is None or wanted is None or schema is None or schema.exception_handlers:
         return None
+    function: Callable[..., Any] = wanted.wrapped_func if callable(wanted.wrapped_func) else wanted
+    if is_coroutine(definition) and not iscoroutinefunction(function):
+        return None  # an asynchronous generator, say, which nobody can await
     names = schema.config.name_converter
     return Call(
         theirs,
-        wanted.wrapped_func if callable(wanted.wrapped_func) else wanted,
+        function,
         wanted.self_parameter is not None,
         [p.name for p in (wanted.parent_parameter, wanted.root_parameter) if p is not None],
         None if wanted.info_parameter is None else wanted.info_parameter.name,

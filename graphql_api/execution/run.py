@@ -208,7 +208,7 @@ class _All(asyncio.Future[None]):
         error = None
         try:
             if self._is_over:
-                raise asyncio.CancelledError
+                raise asyncio.CancelledError  # as in a task
             value = promise.complete(future)
         except (Exception, asyncio.CancelledError) as raised:
             error = raised

@@ -22,7 +22,7 @@ from graphql.type.scalars import (
 from strawberry.types.scalar import identity
 
 Coroutine = CoroutineType
-"""What stands in the place of a completed value that is still to come; nothing else that is completed has this type."""
+"""What completing gives for a value that is still to come; nothing else that is completed has this type."""
 
 PLAIN: set[type] = {str, int, float, bool, list, dict, tuple}
 """Types whose values are nothing but values: not awaitable, not null, no exceptions. It learns, see `is_plain`."""

@@ -42,14 +42,10 @@ def variables(schema: GraphQLSchema, operation: OperationDefinitionNode) -> Coer
     def coerce(given: Mapping[str, Any]) -> VariableValues | list[GraphQLError]:
         values = VariableValues({}, {})
         try:
-            for part in parts:
-                if not part(values, given):
-                    break
-            else:
-                return values
-        except Exception:  # noqa: S110  # of a scalar, or of Python for values that lie too deep in each other
-            pass
-        return get_variable_values(schema, definitions, dict(given), ERRORS_MAX)
+            fits = all([part(values, given) for part in parts])  # noqa: C419  # quicker than a generator
+        except Exception:  # of a scalar, or of Python for values that lie too deep in each other
+            fits = False
+        return values if fits else get_variable_values(schema, definitions, dict(given), ERRORS_MAX)
 
     return coerce
 

@@ -24,7 +24,7 @@ class RequestId:
             await self._app(scope, receive, send)
             return
         given = header(scope, b"x-request-id")
-        id = given if given and PLAIN.fullmatch(given) else getrandbits(128).to_bytes(16).hex()
+        id = given if PLAIN.fullmatch(given) else getrandbits(128).to_bytes(16).hex()
         token = request_id.set(id)
 
         def send_with_id(message: Message) -> Awaitable[None]:
@@ -41,9 +41,9 @@ class RequestId:
 class CrossOrigin(CORSMiddleware):
     """Starlette's, for requests that say from which origin they come; to others it would only say so."""
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]  # ASGI
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         says_origin = scope["type"] == "http" and header(scope, b"origin")
-        return (super().__call__ if says_origin else self.app)(scope, receive, send)
+        await (super().__call__ if says_origin else self.app)(scope, receive, send)
 
 
 class Shortcut:
@@ -57,6 +57,6 @@ class Shortcut:
         self._path = path
         self._name = name
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_ours = scope["type"] == "http" and scope["path"] == self._path
-        return (scope["state"][self._name] if is_ours else self._app)(scope, receive, send)
+        await (scope["state"][self._name] if is_ours else self._app)(scope, receive, send)

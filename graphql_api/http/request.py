@@ -20,6 +20,9 @@ DRAIN_BYTES = 64_000_000
 HEADER_MAX = 1000
 """Characters of a header that is read and remembered: nobody bounds what a client may send."""
 
+FIELDS = "graphql_api.fields"
+"""Where a scope has the headers by their names, once somebody has asked for one."""
+
 
 class Refusal(RequestError):
     """A request that is refused for its form, with an HTTP status of its own."""
@@ -58,9 +61,9 @@ async def read(scope: Scope, receive: Receive, longest: int) -> Parameters:
 
 def header(scope: Scope, name: bytes) -> str:
     """All values of a header, as one list; empty without any. What goes beyond `HEADER_MAX` is not looked at."""
-    fields = scope.get("fields")
+    fields = scope.get(FIELDS)
     if fields is None:
-        fields = scope["fields"] = _fields(scope["headers"])
+        fields = scope[FIELDS] = _fields(scope["headers"])
     value: bytes = fields.get(name, b"")
     return value[:HEADER_MAX].decode("latin-1")
 
