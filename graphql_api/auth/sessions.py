@@ -7,14 +7,13 @@ import base64
 import hmac
 import time
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import unquote
 
 import sqlalchemy as sa
 
 from graphql_api.auth.identity import BadCredential, Identity, is_plain
 from graphql_api.auth.tables import Tables, in_utc
-from graphql_api.database import Database
+from graphql_api.database import NOBODY, Database, Statement, as_me
 
 SIGNATURE_LENGTH = 44  # 32 bytes in standard base64 with padding
 
@@ -60,16 +59,15 @@ class Sessions:
 
     def __init__(self, database: Database, tables: Tables) -> None:
         self._database = database
-        self._select = _select(tables)
-        self._token = tables.session.c.token if tables.session is not None else sa.null()
+        self._by_token = _by_token(tables)
 
     async def identity(self, token: str) -> Identity:
         """The user of a living session. One SELECT. Raises `BadCredential` for an ended one and for a banned user."""
-        if self._select is None:
+        if self._by_token is None:
             raise BadCredential("This server cannot see sessions, only JWTs: send a JWT of Better Auth's JWT plugin.")
         if not is_plain(token):
             raise BadCredential("The session token has characters that no session token has.")
-        rows = await self._database.read(self._select.where(self._token == token))
+        rows = await self._database.read(self._by_token(viewer=NOBODY, token=token))
         now = time.time()
         if not rows or in_utc(rows[0]["expires_at"]).timestamp() <= now:
             raise BadCredential("The session has ended; sign in again.")
@@ -84,13 +82,14 @@ def is_banned(banned: object, until: float | None, now: float) -> bool:
     return bool(banned) and (until is None or until > now)
 
 
-def _select(tables: Tables) -> sa.Select[Any] | None:
+def _by_token(tables: Tables) -> Statement | None:
     session, user = tables.session, tables.user
     if session is None or user is None:
         return None
-    return sa.select(
+    found = sa.select(
         session.c.userId.label("user_id"),
         session.c.expiresAt.label("expires_at"),
         user.c.get("banned", sa.null()).label("banned"),
         user.c.get("banExpires", sa.null()).label("ban_expires"),
     ).join_from(session, user, user.c.id == session.c.userId)
+    return as_me(found.where(session.c.token == sa.bindparam("token")))

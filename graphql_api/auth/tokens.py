@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from graphql_api.auth.identity import BadCredential, Identity, is_plain
 from graphql_api.auth.sessions import is_banned
 from graphql_api.auth.tables import in_utc
-from graphql_api.database import Database
+from graphql_api.database import NOBODY, Database, as_me
 
 logger = logging.getLogger(__name__)
 
@@ -50,15 +50,15 @@ class TableKeys:
 
     def __init__(self, database: Database, jwks: sa.Table) -> None:
         self._database = database
-        self._id = sa.cast(jwks.c.id, sa.Text)
-        self._select = sa.select(
+        found = sa.select(
             jwks.c.publicKey.label("jwk"),
             jwks.c.get("alg", sa.null()).label("alg"),
             jwks.c.get("expiresAt", sa.null()).label("expires_at"),
         )
+        self._by_id = as_me(found.where(sa.cast(jwks.c.id, sa.Text) == sa.bindparam("kid")))
 
     async def find(self, kid: str) -> Key | None:
-        rows = await self._database.read(self._select.where(self._id == kid))
+        rows = await self._database.read(self._by_id(viewer=NOBODY, kid=kid))
         if not rows:
             return None
         expires_at = rows[0]["expires_at"]
