@@ -96,8 +96,9 @@ class Compiler:
         written, names = text.select(type_, fields)
         source, code = _compiled(written)
         self.sources.append(source)
-        exec(code, names)  # noqa: S102  # a client chooses among names, and writes no code
-        function: Completion = names["select"]
+        made: dict[str, Any] = {}
+        exec(code, text.COMMON, made)  # noqa: S102  # a client chooses among names, and writes no code
+        function: Completion = made["make"](**names)
         return function, all(map(is_at_hand, fields))
 
     def _field(self, key: str, definition: GraphQLField, parent: GraphQLObjectType, details: FieldDetailsList) -> Field:

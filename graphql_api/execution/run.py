@@ -165,7 +165,7 @@ class _All(asyncio.Future[None]):
             value = answer[place]
             if type(value) is Promise:
                 self.futures.append(value.future)
-                self._loop.call_soon(self._look, place, value)
+                value.future.add_done_callback(partial(self._kept, place, value))
             else:
                 self._begin(place, value)
 
@@ -196,13 +196,6 @@ class _All(asyncio.Future[None]):
         if error is None:
             self._answer[place] = task.result()
         self._come(error)
-
-    def _look(self, place: Any, promise: Promise) -> None:
-        """Where a task would begin."""
-        if promise.future.done():
-            self._kept(place, promise, promise.future)
-        else:
-            promise.future.add_done_callback(partial(self._kept, place, promise))
 
     def _kept(self, place: Any, promise: Promise, future: asyncio.Future[Any]) -> None:
         error = None

@@ -1,6 +1,6 @@
 """The text of a plan's functions: a Python function for each selection, with a few lines for each field.
 
-For `{ title owner { name } }` of a `Task`, with Strawberry's resolvers, it is
+For `{ title owner { name } }` of a `Task`, with Strawberry's resolvers, `make` of it is
 
     def select(run, source, path):
         is_waiting = False
@@ -18,7 +18,8 @@ For `{ title owner { name } }` of a `Task`, with Strawberry's resolvers, it is
 
 where `f0` and `f1` are the fields: the usual value is taken as it is, any other one is looked at by `Place.finish`, and
 `together` waits for what is to be waited for. `Plan.sources` shows the functions of any operation. Closures that do the
-same took twice as long.
+same took twice as long. The fields are not globals of the function: texts that are the same share their code, and what
+Python learns of a global in one function it would unlearn in the next.
 """
 
 from __future__ import annotations
@@ -37,10 +38,13 @@ from graphql_api.execution.values import PLAIN, Coroutine, leaf
 Names = dict[str, Any]
 """What the text finds under the names in it."""
 
+COMMON: Names = {"PLAIN": PLAIN, "PENDING": PENDING, "Coroutine": Coroutine}
+"""The names that are the same in every text."""
+
 
 def select(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Names]:
-    """The text of a function `select(run, source, path)`, and the names that it needs."""
-    names: Names = {"PLAIN": PLAIN, "PENDING": PENDING, "Coroutine": Coroutine}
+    """The text of a function that gives `select(run, source, path)` for the names that it needs; and those names."""
+    names: Names = {}
     body = ["is_waiting = False", *_checked(type_, names)]
     answer = []
     for number, field in enumerate(fields):
@@ -50,7 +54,8 @@ def select(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Name
             body += [f"# {field.key}: {field.type}", *_field(field, number, names)]
             answer.append(f"{field.key!r}: v{number}")
     body += [f"answer = {{{', '.join(answer)}}}", "return run.together(answer) if is_waiting else answer"]
-    return "\n".join(["def select(run, source, path):", *_indented(body), ""]), names
+    function = ["def select(run, source, path):", *_indented(body)]
+    return "\n".join([f"def make({', '.join(names)}):", *_indented([*function, "return select"]), ""]), names
 
 
 def _checked(type_: GraphQLObjectType, names: Names) -> list[str]:

@@ -35,6 +35,9 @@ class Together:
         if len(self._held) == 1:
             self._loop.call_soon(self._write)
 
+    def is_closing(self) -> bool:
+        return self.transport.is_closing()
+
     def close(self) -> None:
         self._write()
         self.transport.close()
