@@ -22,6 +22,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.util import LRUCache
 
+from graphql_api import instants
 from graphql_api.errors import Code, RequestError, Unavailable
 from graphql_api.pool import Pool
 from graphql_api.settings import Settings
@@ -228,13 +229,15 @@ class Database:
         if not self._local:
             server_settings["role"] = ROLE
             server_settings["statement_timeout"] = self._statement_timeout
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             settings.database_url,
             timeout=settings.connect_timeout_seconds,
             # a pooler in transaction mode hands the next transaction to another connection, which has not prepared it
             statement_cache_size=0 if self._local else STATEMENTS_MAX,
             server_settings=server_settings,
         )
+        await instants.keep(connection)
+        return connection
 
     async def _persist(self, attempt: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         """Try again, ever more slowly, while the connection is at fault, or others who change the same: a database that

@@ -12,8 +12,9 @@ from urllib.parse import unquote
 import sqlalchemy as sa
 
 from graphql_api.auth.identity import BadCredential, Identity, is_plain
-from graphql_api.auth.tables import Tables, in_utc
+from graphql_api.auth.tables import Tables
 from graphql_api.database import NOBODY, Database, Statement, as_me
+from graphql_api.instants import moment
 
 SIGNATURE_LENGTH = 44  # 32 bytes in standard base64 with padding
 
@@ -69,12 +70,13 @@ class Sessions:
             raise BadCredential("The session token has characters that no session token has.")
         rows = await self._database.read(self._by_token(viewer=NOBODY, token=token))
         now = time.time()
-        if not rows or in_utc(rows[0]["expires_at"]).timestamp() <= now:
+        if not rows or moment(rows[0]["expires_at"]).timestamp() <= now:
             raise BadCredential("The session has ended; sign in again.")
         row = rows[0]
-        if is_banned(row["banned"], row["ban_expires"] and in_utc(row["ban_expires"]).timestamp(), now):
+        ban_expires = moment(row["ban_expires"])
+        if is_banned(row["banned"], ban_expires and ban_expires.timestamp(), now):
             raise BadCredential("This account is banned.")
-        return Identity(user_id=str(row["user_id"]), expires_at=in_utc(row["expires_at"]).timestamp())
+        return Identity(user_id=str(row["user_id"]), expires_at=moment(row["expires_at"]).timestamp())
 
 
 def is_banned(banned: object, until: float | None, now: float) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -95,11 +94,6 @@ def quoted(item: sa.Table | sa.Column[Any] | str) -> str:
     if isinstance(item, sa.Table):
         return _PREPARER.format_table(item)
     return _PREPARER.quote(item if isinstance(item, str) else item.name)
-
-
-def in_utc(moment: datetime) -> datetime:
-    """Drizzle and Prisma store UTC without saying so (better-auth.md, pitfall 13)."""
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _table(

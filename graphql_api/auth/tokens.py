@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from graphql_api.auth.identity import BadCredential, Identity, is_plain
 from graphql_api.auth.sessions import is_banned
-from graphql_api.auth.tables import in_utc
 from graphql_api.database import NOBODY, Database, as_me
+from graphql_api.instants import in_utc, moment
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +61,8 @@ class TableKeys:
         rows = await self._database.read(self._by_id(viewer=NOBODY, kid=kid))
         if not rows:
             return None
-        expires_at = rows[0]["expires_at"]
-        return Key(json.loads(rows[0]["jwk"]), rows[0]["alg"], expires_at and in_utc(expires_at).timestamp())
+        expires_at = moment(rows[0]["expires_at"])
+        return Key(json.loads(rows[0]["jwk"]), rows[0]["alg"], expires_at and expires_at.timestamp())
 
 
 class Tokens:

@@ -53,10 +53,10 @@ def _text(value: Any) -> str:
 
 
 RESTORE: dict[str, Callable[[Any], object]] = {
-    "created_at": cursors.moment,
-    "updated_at": cursors.moment,
-    "completed_at": cursors.moment,
-    "due_date": cursors.moment,
+    "created_at": cursors.instant,
+    "updated_at": cursors.instant,
+    "completed_at": cursors.instant,
+    "due_date": cursors.instant,
     "priority": lambda value: Priority(value).value,
     "status": lambda value: Status(value).value,
     "title": _text,

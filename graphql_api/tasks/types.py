@@ -12,6 +12,7 @@ from strawberry import UNSET
 
 from graphql_api.context import Info
 from graphql_api.errors import PayloadError
+from graphql_api.instants import moment
 from graphql_api.relay import cursors, ids
 from graphql_api.relay.connections import After, First, Page, PageInfo, Window
 from graphql_api.relay.ids import ID_DESCRIPTION, GlobalID, Node
@@ -68,7 +69,7 @@ class Task(Node):
 
     @strawberry.field(description="When it is due.")
     def due_date(self) -> datetime | None:
-        return self.row["due_date"]
+        return moment(self.row["due_date"])
 
     @strawberry.field(
         description="Grows by one with every change; send it back as `ifVersion` to change only what you have seen."
@@ -78,19 +79,19 @@ class Task(Node):
 
     @strawberry.field(description="When it was created.")
     def created_at(self) -> datetime:
-        return self.row["created_at"]
+        return moment(self.row["created_at"])
 
     @strawberry.field(description="When it was last changed.")
     def updated_at(self) -> datetime:
-        return self.row["updated_at"]
+        return moment(self.row["updated_at"])
 
     @strawberry.field(description="When it was completed; null while it is open.")
     def completed_at(self) -> datetime | None:
-        return self.row["completed_at"]
+        return moment(self.row["completed_at"])
 
     @strawberry.field(description="True when the due date has passed and the task is not completed.")
     def overdue(self, info: Info) -> bool:
-        due_date = self.row["due_date"]
+        due_date = moment(self.row["due_date"])
         return due_date is not None and not self.row["completed"] and due_date < info.context.now
 
     @strawberry.field(description="Whose task it is.")
@@ -226,7 +227,7 @@ class TaskEvent(Node):
 
     @strawberry.field(description="When it happened.")
     def created_at(self) -> datetime:
-        return self.row["created_at"]
+        return moment(self.row["created_at"])
 
     @strawberry.field(description="The task as it stands now; null once it is deleted or no longer visible.")
     async def task(self, info: Info) -> Task | None:

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import sqlalchemy as sa
 
-from graphql_api.auth.tables import in_utc
+from graphql_api.instants import in_utc, moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +26,13 @@ class UserRow:
 
     @classmethod
     def from_record(cls, record: asyncpg.Record) -> UserRow:
-        created_at = record["created_at"]
         return cls(
             id=record["id"],
             name=record["name"],
             email=record["email"],
             email_verified=bool(record["email_verified"]),
             image=record["image"],
-            created_at=created_at and in_utc(created_at),
+            created_at=moment(record["created_at"]),
         )
 
     @classmethod

@@ -149,7 +149,7 @@ def key(global_id: str | bytes) -> str:
 
 
 def cursor(row: Any) -> str:
-    """As `graphql_api.relay.cursors` has it."""
+    """All that a page after this row would need."""
     text = orjson.dumps(["created_at-,id-", row[4], str(row[0])], option=orjson.OPT_UTC_Z)
     return b64encode(text).decode()
 

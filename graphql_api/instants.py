@@ -1,0 +1,56 @@
+"""Moments as PostgreSQL stores them: microseconds since the beginning of the year 2000 in UTC, here called instants.
+
+asyncpg would make a `datetime` of each, which for the two times of a task takes longer than to read all the rest of it.
+So rows keep the number, and `moment` makes a `datetime` of it where somebody wants one.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from typing import overload
+
+import asyncpg
+
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def instant(moment: datetime) -> int:
+    """Exact to the microsecond."""
+    return (moment - EPOCH) // MICROSECOND
+
+
+FIRST, LAST = (instant(moment.replace(tzinfo=UTC)) for moment in (datetime.min, datetime.max))
+"""The first and the last that a `datetime` can tell; what lies beyond, as PostgreSQL's infinities do, becomes these."""
+
+
+@overload
+def moment(instant: int) -> datetime: ...
+@overload
+def moment(instant: int | None) -> datetime | None: ...
+def moment(instant: int | None) -> datetime | None:
+    """In UTC, exact to the microsecond; None for None."""
+    if instant is None:
+        return None
+    if not FIRST <= instant <= LAST:
+        instant = LAST if instant > 0 else FIRST
+    return EPOCH + instant * MICROSECOND
+
+
+def in_utc(moment: datetime) -> datetime:
+    """One without a time zone is in UTC already."""
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+async def keep(connection: asyncpg.Connection) -> None:
+    """From now on its rows have instants, also where a column has no time zone: Drizzle and Prisma store UTC without
+    saying so (better-auth.md, pitfall 13). Values may be instants or moments. No round trip."""
+    for name in ("timestamptz", "timestamp"):
+        await connection.set_type_codec(
+            name, schema="pg_catalog", format="tuple", encoder=_encoded, decoder=itemgetter(0)
+        )
+
+
+def _encoded(value: datetime | int) -> tuple[int]:
+    return (value if isinstance(value, int) else instant(value),)
