@@ -42,8 +42,14 @@ class Together:
         self._write()
         self.transport.close()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.transport, name)
+    def get_extra_info(self, name: str) -> Any:
+        return self.transport.get_extra_info(name)
+
+    def pause_reading(self) -> None:
+        self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self.transport.resume_reading()
 
     def _write(self) -> None:
         held, self._held = self._held, []
