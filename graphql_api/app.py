@@ -79,6 +79,7 @@ def create_app(settings: Settings, found: Tables | None = None) -> Starlette:
         routes=[
             Route("/", _welcome),
             Route("/graphql", _Graph()),
+            Route("/graphql/", _Graph()),
             WebSocketRoute("/graphql", _socket),
             Route("/health/live", health.live),
             Route("/health/ready", _ready),

@@ -148,6 +148,7 @@ def _listen(settings: Settings, found: Tables | None = None) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=75,  # longer than load balancers keep a connection, or they would use one that just closed
         timeout_graceful_shutdown=10,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import cached_property
 from time import monotonic
 from typing import Any, NamedTuple, TypeVar
@@ -63,6 +63,8 @@ STATEMENTS_MAX = 200
 
 T = TypeVar("T")
 
+Rows = Coroutine[Any, Any, list[asyncpg.Record]]
+"""To be awaited."""
 
 VIEWER = sa.bindparam("viewer", type_=sa.String)
 """The user of a `Statement`."""
@@ -151,17 +153,17 @@ class Database:
         """Let running statements end, then close every connection."""
         await self._pool.stop()
 
-    async def read(self, statement: ClauseElement | Filled, *, user_id: str = NOBODY) -> list[asyncpg.Record]:
+    def read(self, statement: ClauseElement | Filled, *, user_id: str = NOBODY) -> Rows:
         """The rows of one SELECT as this user sees them. Tried again when the connection breaks."""
-        return await self._persist(self._carry_out, _to_be_set(statement, user_id), *compiled(statement))
+        return self._persist(self._carry_out, _to_be_set(statement, user_id), *compiled(statement))
 
-    async def write(
+    def write(
         self,
         statement: ClauseElement | Filled,
         *,
         user_id: str,
         check: Callable[[list[asyncpg.Record]], None] | None = None,
-    ) -> list[asyncpg.Record]:
+    ) -> Rows:
         """Carry out one statement, a transaction of its own, as this user; the rows that it returns.
 
         What `check` raises at the sight of the rows undoes the statement; it costs the round trips of BEGIN and COMMIT.
@@ -169,7 +171,7 @@ class Database:
         breaks, it may have been carried out.
         """
         sql, parameters = compiled(statement)
-        return await self._persist(self._carry_out, _to_be_set(statement, user_id), sql, parameters, check, True)
+        return self._persist(self._carry_out, _to_be_set(statement, user_id), sql, parameters, check, True)
 
     async def _carry_out(
         self,

@@ -19,31 +19,27 @@ class RequestId:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         given = header(scope, b"x-request-id")
         id = given if PLAIN.fullmatch(given) else getrandbits(128).to_bytes(16).hex()
-        token = request_id.set(id)
+        request_id.set(id)  # in the context of the request's own task
 
         def send_with_id(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (b"x-request-id", id.encode())]
             return send(message)
 
-        try:
-            await self._app(scope, receive, send_with_id)
-        finally:
-            request_id.reset(token)
+        return self._app(scope, receive, send_with_id)
 
 
 class CrossOrigin(CORSMiddleware):
     """Starlette's, for requests that say from which origin they come; to others it would only say so."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
         says_origin = scope["type"] == "http" and header(scope, b"origin")
-        await (super().__call__ if says_origin else self.app)(scope, receive, send)
+        return (super().__call__ if says_origin else self.app)(scope, receive, send)
 
 
 class Shortcut:
@@ -57,6 +53,7 @@ class Shortcut:
         self._path = path
         self._name = name
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         is_ours = scope["type"] == "http" and scope["path"] == self._path
-        await (scope["state"][self._name] if is_ours else self._app)(scope, receive, send)
+        app: ASGIApp = scope["state"][self._name] if is_ours else self._app
+        return app(scope, receive, send)
