@@ -17,10 +17,11 @@ class TaskLoader(Loader[UUID, asyncpg.Record | None]):
 
     def __init__(self, context: Context) -> None:
         super().__init__()
-        self._context = context
+        self._database = context.database
+        self._viewer_id = context.viewer_id
 
     async def batch_load_fn(self, keys: list[UUID]) -> list[asyncpg.Record | None]:
-        rows = await reads.by_ids(self._context.database, self._context.viewer_id, keys)
+        rows = await reads.by_ids(self._database, self._viewer_id, keys)
         found = {row["id"]: row for row in rows}
         return [found.get(key) for key in keys]
 
@@ -30,10 +31,11 @@ class AcquaintanceLoader(Loader[str, bool]):
 
     def __init__(self, context: Context) -> None:
         super().__init__()
-        self._context = context
+        self._database = context.database
+        self._viewer_id = context.viewer_id
 
     async def batch_load_fn(self, keys: list[str]) -> list[bool]:
-        found = await reads.acquaintances(self._context.database, self._context.viewer_id, keys)
+        found = await reads.acquaintances(self._database, self._viewer_id, keys)
         return [key in found for key in keys]
 
 
@@ -42,10 +44,11 @@ class EventLoader(Loader[int, asyncpg.Record | None]):
 
     def __init__(self, context: Context) -> None:
         super().__init__()
-        self._context = context
+        self._database = context.database
+        self._viewer_id = context.viewer_id
 
     async def batch_load_fn(self, keys: list[int]) -> list[asyncpg.Record | None]:
-        rows = await log.by_cursors(self._context.database, self._context.viewer_id, keys)
+        rows = await log.by_cursors(self._database, self._viewer_id, keys)
         found = {row["cursor"]: row for row in rows}
         return [found.get(key) for key in keys]
 
@@ -55,7 +58,8 @@ class HistoryLoader(Loader[tuple[UUID, Window], Sequence[asyncpg.Record]]):
 
     def __init__(self, context: Context) -> None:
         super().__init__()
-        self._context = context
+        self._database = context.database
+        self._viewer_id = context.viewer_id
 
     async def batch_load_fn(self, keys: list[tuple[UUID, Window]]) -> list[Sequence[asyncpg.Record]]:
         tasks: dict[Window, list[UUID]] = defaultdict(list)
@@ -63,6 +67,6 @@ class HistoryLoader(Loader[tuple[UUID, Window], Sequence[asyncpg.Record]]):
             tasks[window].append(task_id)
         found: dict[tuple[UUID, Window], list[asyncpg.Record]] = defaultdict(list)
         for window, task_ids in tasks.items():
-            for row in await log.histories(self._context.database, self._context.viewer_id, task_ids, window):
+            for row in await log.histories(self._database, self._viewer_id, task_ids, window):
                 found[row["task_id"], window].append(row)
         return [found[key] for key in keys]
