@@ -33,9 +33,10 @@ def moment(instant: int | None) -> datetime | None:
     """In UTC, exact to the microsecond; None for None."""
     if instant is None:
         return None
-    if not FIRST <= instant <= LAST:
-        instant = LAST if instant > 0 else FIRST
-    return EPOCH + instant * MICROSECOND
+    try:
+        return EPOCH + instant * MICROSECOND
+    except OverflowError:
+        return moment(LAST if instant > 0 else FIRST)
 
 
 def in_utc(moment: datetime) -> datetime:
