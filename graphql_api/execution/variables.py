@@ -5,23 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from graphql import (
-    GraphQLError,
-    GraphQLSchema,
-    OperationDefinitionNode,
-    get_nullable_type,
-    is_leaf_type,
-    is_non_null_type,
-)
+from graphql import GraphQLError, GraphQLSchema, OperationDefinitionNode, is_non_null_type
 from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
-from graphql.execution.values import (
-    VariableValues,
-    VariableValueSource,
-    get_variable_values,
-    input_is_nested_too_deeply,
-)
+from graphql.execution.values import VariableValues, VariableValueSource, get_variable_values
 from graphql.pyutils import Undefined
-from graphql.utilities import coerce_input_value
+
+from graphql_api.execution.coercion import coercion
 
 ERRORS_MAX = 50
 """As many as graphql-core reports."""
@@ -43,7 +32,7 @@ def variables(schema: GraphQLSchema, operation: OperationDefinitionNode) -> Coer
         values = VariableValues({}, {})
         try:
             fits = all([part(values, given) for part in parts])  # noqa: C419  # quicker than a generator
-        except Exception:  # of a scalar, or of Python for values that lie too deep in each other
+        except Exception:  # of a scalar, say
             fits = False
         return values if fits else get_variable_values(schema, definitions, dict(given), ERRORS_MAX)
 
@@ -54,22 +43,15 @@ def _part(signature: GraphQLVariableSignature | GraphQLError, has_default: bool)
     """What adds the value of a variable."""
     if isinstance(signature, GraphQLError):
         return lambda _values, _given: False
-    name, type_ = signature.name, signature.type
-    nullable = get_nullable_type(type_)
-    is_required, is_leaf = is_non_null_type(type_), is_leaf_type(nullable)
+    name, coerce = signature.name, coercion(signature.type)
+    may_be_absent = not has_default and not is_non_null_type(signature.type)
 
     def add(values: VariableValues, given: Mapping[str, Any]) -> bool:
         value = given.get(name, Undefined)
         values.sources[name] = VariableValueSource(signature, value)
         if value is Undefined:
-            return not has_default and not is_required
-        if value is None:
-            coerced = Undefined if is_required else None
-        elif is_leaf:
-            coerced = nullable.coerce_input_value(value)  # type: ignore[union-attr]
-        else:
-            coerced = Undefined if input_is_nested_too_deeply(value, type_) else coerce_input_value(value, type_)
-        values.coerced[name] = coerced
-        return coerced is not Undefined
+            return may_be_absent
+        values.coerced[name] = coerce(value)
+        return True
 
     return add
