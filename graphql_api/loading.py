@@ -62,19 +62,14 @@ class Loader(DataLoader[K, V]):
         await asyncio.sleep(0)
         keys, self._wanted = self._wanted, []
         try:
-            values = [*zip(keys, await self.batch_load_fn(keys), strict=True)]
+            values: list[tuple[K, V | Exception]] = [*zip(keys, await self.batch_load_fn(keys), strict=True)]
+            self._cache.update(values)
         except Exception as error:
-            for key in keys:
-                self._tell_all(key, error)
-        else:
-            for key, value in values:
-                self._cache[key] = value
-                self._tell_all(key, value)
-
-    def _tell_all(self, key: K, value: V | Exception) -> None:
-        for future, make in self._waiting.pop(key):
-            if not future.done():  # it may be cancelled
-                _tell(future, value, make)
+            values = [(key, error) for key in keys]
+        for key, value in values:
+            for future, make in self._waiting.pop(key):
+                if not future.done():  # it may be cancelled
+                    _tell(future, value, make)
 
 
 def _tell(future: asyncio.Future[Any], value: Any, make: Callable[[Any], Any] | None) -> None:
