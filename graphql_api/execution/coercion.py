@@ -7,7 +7,7 @@ all else graphql-core is asked, which also says what is wrong with a value.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from graphql import (
@@ -28,8 +28,8 @@ from graphql.utilities.coerce_input_value import coerce_default_value
 Coerce = Callable[[Any], Any]
 """Gives the coerced value. For one that does not fit it raises an exception of any kind."""
 
-Known = dict[GraphQLInputObjectType, Coerce]
-"""Objects whose fields are looked up already, or are about to be: a type may lead to itself."""
+TYPES_MAX = 1000
+"""Input objects for which this is remembered, whichever operation asks for them."""
 
 
 class Unusual(Exception):
@@ -38,8 +38,8 @@ class Unusual(Exception):
 
 def coercion(type_: GraphQLInputType) -> Coerce:
     """What coerces values of this type."""
-    coerce = _coercion(type_, {})
-    if not _leads_to_itself(type_):
+    coerce = _coercion(type_)
+    if not _leads_to_itself(get_named_type(type_)):
         return coerce
 
     def bounded(value: Any) -> Any:
@@ -50,12 +50,12 @@ def coercion(type_: GraphQLInputType) -> Coerce:
     return bounded
 
 
-def _coercion(type_: GraphQLInputType, known: Known) -> Coerce:
+def _coercion(type_: GraphQLInputType) -> Coerce:
     nullable: Any = get_nullable_type(type_)
     if is_list_type(nullable):
-        inner = _list(_coercion(nullable.of_type, known))
+        inner = _list(_coercion(nullable.of_type))
     elif is_input_object_type(nullable):
-        inner = known.get(nullable) or _object(nullable, known)
+        inner = _object(nullable)
     else:
         inner = nullable.coerce_input_value
     is_required = is_non_null_type(type_)
@@ -82,12 +82,22 @@ def _list(item: Coerce) -> Coerce:
     return coerce
 
 
-def _object(type_: GraphQLInputObjectType, known: Known) -> Coerce:
+@lru_cache(TYPES_MAX)
+def _object(type_: GraphQLInputObjectType) -> Coerce:
     fields: list[tuple[str, str, Coerce, Callable[[], Any] | None]] = []
+
+    def look() -> None:
+        """When the first value comes: a type may lead to itself."""
+        fields[:] = [
+            (name, field.out_name or name, _coercion(field.type), _default(field))
+            for name, field in type_.fields.items()
+        ]
 
     def coerce(value: Any) -> Any:
         if type(value) is not dict:
             raise Unusual
+        if not fields:
+            look()
         found: dict[str, Any] = {}
         given = 0
         for name, out_name, inner, default in fields:
@@ -100,9 +110,6 @@ def _object(type_: GraphQLInputObjectType, known: Known) -> Coerce:
             raise Unusual
         return type_.out_type(found)
 
-    known[type_] = coerce
-    for name, field in type_.fields.items():
-        fields.append((name, field.out_name or name, _coercion(field.type, known), _default(field)))
     return coerce
 
 
@@ -117,13 +124,18 @@ def _missing() -> Any:
     raise Unusual
 
 
+@lru_cache(TYPES_MAX)
 def _leads_to_itself(type_: GraphQLInputType) -> bool:
     """True where values of the type may lie in each other without end."""
+    seen: set[GraphQLInputType] = set()
 
-    def leads(inner: GraphQLInputType, above: frozenset[Any]) -> bool:
-        named: Any = get_named_type(inner)
-        if not is_input_object_type(named):
+    def leads(inner: GraphQLInputType, above: frozenset[GraphQLInputType]) -> bool:
+        named = get_named_type(inner)
+        if named in above:
+            return True
+        if named in seen or not is_input_object_type(named):
             return False
-        return named in above or any(leads(field.type, above | {named}) for field in named.fields.values())
+        seen.add(named)
+        return any(leads(field.type, above | {named}) for field in named.fields.values())
 
     return leads(type_, frozenset())
