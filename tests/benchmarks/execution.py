@@ -26,6 +26,7 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from graphql_api import scalars, schema
 from graphql_api.context import Context
 from graphql_api.execution.executor import Plan
+from graphql_api.instants import instant
 from graphql_api.relay import cursors
 from graphql_api.relay.connections import Page, PageInfo
 from graphql_api.tasks import log, orders, reads
@@ -56,8 +57,8 @@ def rows(count: int) -> list[dict[str, Any]]:
             "priority": "medium",
             "due_date": None,
             "version": 1,
-            "created_at": start + timedelta(minutes=number),
-            "updated_at": start + timedelta(hours=number),
+            "created_at": instant(start + timedelta(minutes=number)),
+            "updated_at": instant(start + timedelta(hours=number)),
             "completed_at": None,
             "user_id": "a-user",
             "assigned_to": None,
