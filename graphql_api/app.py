@@ -81,6 +81,7 @@ def create_app(settings: Settings, found: Tables | None = None) -> Starlette:
             Route("/graphql", _Graph()),
             Route("/graphql/", _Graph()),
             WebSocketRoute("/graphql", _socket),
+            WebSocketRoute("/graphql/", _socket),
             Route("/health/live", health.live),
             Route("/health/ready", _ready),
         ],

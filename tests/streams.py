@@ -163,11 +163,11 @@ class Socket:
 
 @asynccontextmanager
 async def stranger(
-    address: str, subprotocols: Sequence[str] = ("graphql-transport-ws",), **options: Any
+    address: str, subprotocols: Sequence[str] = ("graphql-transport-ws",), path: str = "/graphql", **options: Any
 ) -> AsyncIterator[Socket]:
     """A socket whose client has not introduced itself."""
     offered = [Subprotocol(name) for name in subprotocols] or None
-    async with connect(f"ws://{address}/graphql", subprotocols=offered, **options) as connection:
+    async with connect(f"ws://{address}{path}", subprotocols=offered, **options) as connection:
         yield Socket(connection)
 
 

@@ -187,19 +187,38 @@ async def test_tables_and_columns_can_be_named(database_url: str, issuer: Issuer
             "AUTH_COLUMNS names 'owner' for session.userId, but the table has no such column",
         ),
         (
+            {"auth_columns": {"session.expiresAt": "token"}},
+            "AUTH_COLUMNS names 'token' for session.expiresAt, which is no timestamp",
+        ),
+        (
             {"auth_columns": {"sesion.userId": "userId", "session.userID": "userId"}},
             "AUTH_COLUMNS names sesion.userId, session.userID, which is not read here; it may name user.id, user.name, "
             "user.email, user.emailVerified, user.image, user.createdAt, user.banned, user.banExpires, session.id, "
             "session.token, session.userId, session.expiresAt, jwks.id, jwks.publicKey, jwks.alg, jwks.expiresAt",
         ),
     ],
-    ids=["user", "session", "jwks", "column", "field"],
+    ids=["user", "session", "jwks", "column", "type", "field"],
 )
 async def test_a_name_that_is_nowhere_stops_the_start(database_url: str, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         async with serving(settings(database_url, **changes)):
             pass
     assert str(refused.value) == message
+
+
+async def test_a_number_is_no_end_of_a_ban(database_url: str, issuer: Issuer) -> None:
+    ada = await issuer.sign_up("Ada")
+    signed_token = await issuer.sign_in(ada)
+    await execute(
+        database_url,
+        'ALTER TABLE "user" DROP COLUMN IF EXISTS "banExpires", ADD "banExpires" bigint',
+        'ALTER TABLE "user" DROP COLUMN IF EXISTS banned, ADD banned boolean',
+        'UPDATE "user" SET banned = true, "banExpires" = 1',
+    )
+    options = settings(database_url)
+    await migrations.upgrade(options)
+    async with serving(options) as client:
+        assert await refusal(client, cookie(signed_token)) == "This account is banned."
 
 
 async def test_a_table_of_the_name_that_is_not_better_auths_is_passed_over(database_url: str, issuer: Issuer) -> None:

@@ -64,6 +64,12 @@ async def test_a_ping_is_answered_at_any_time_with_what_it_carries(running: Serv
                 assert await client.receive() == {"type": "connection_ack"}
 
 
+async def test_a_slash_at_the_end_makes_no_difference(running: Server) -> None:
+    async with stranger(running.address, path="/graphql/") as client:
+        await client.send(type="connection_init")
+        assert await client.receive() == {"type": "connection_ack"}
+
+
 async def test_who_subscribes_without_an_introduction_is_sent_away(running: Server) -> None:
     async with stranger(running.address) as client:
         await client.subscribe(WHO)

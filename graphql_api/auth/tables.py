@@ -32,6 +32,9 @@ OPTIONAL = {
     "jwks": ("alg", "expiresAt"),  # `alg` since 1.7, `expiresAt` since 1.4
 }
 
+TIMES = ("expiresAt", "createdAt", "banExpires")
+"""Columns that count only as timestamps: a number would be taken for a moment, and a wrong one."""
+
 _PREPARER = asyncpg_dialect.dialect().identifier_preparer  # type: ignore[no-untyped-call]
 
 COLUMNS = """
@@ -119,8 +122,10 @@ def _column(model: str, field: str, types: Mapping[str, str], renamed: Mapping[s
         raise ConfigurationError(f"AUTH_COLUMNS names {own!r} for {model}.{field}, but the table has no such column")
     snake = re.sub(r"(?<!^)([A-Z])", r"_\1", field).lower()
     for name in (own,) if own else (field, snake):
-        if name in types:
+        if name in types and (field not in TIMES or isinstance(_type(types[name]), sa.DateTime)):
             return sa.Column(name, _type(types[name]), key=field)
+    if own is not None:
+        raise ConfigurationError(f"AUTH_COLUMNS names {own!r} for {model}.{field}, which is no timestamp")
     return None
 
 

@@ -98,7 +98,7 @@ class Compiler:
         self.sources.append(source)
         made: dict[str, Any] = {}
         exec(code, text.COMMON, made)  # noqa: S102  # a client chooses among names, and writes no code
-        function: Completion = made["make"](**names)
+        function: Completion = made["make"](*names.values())
         return function, all(map(is_at_hand, fields))
 
     def _field(self, key: str, definition: GraphQLField, parent: GraphQLObjectType, details: FieldDetailsList) -> Field:
