@@ -163,8 +163,8 @@ async def test_nothing_is_lost_whatever_users_do(database_url: str) -> None:
 
 
 RUNNING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
-"""How many are asleep. `state` is `active` already while PostgreSQL reads the statement, and a request to cancel it that
-comes before it begins is forgotten."""
+"""How many are asleep. `state` is `active` already while PostgreSQL reads the statement, and a request to cancel it
+that comes before it begins is forgotten."""
 
 
 @pytest.mark.parametrize("pooler", ["none", "transaction"])
