@@ -1,7 +1,8 @@
 """Moments as PostgreSQL stores them: microseconds since the beginning of the year 2000 in UTC, here called instants.
 
-asyncpg would make a `datetime` of each, which for the two times of a task takes longer than to read all the rest of it.
-So rows keep the number, and `moment` makes a `datetime` of it where somebody wants one.
+asyncpg would make a `datetime` of each, by way of a `timedelta` of seconds and microseconds, which Python takes long to
+make (asyncpg 0.32, pgproto/codecs/datetime.pyx). So rows keep the number, and `moment` makes a `datetime` of it where
+somebody wants one.
 """
 
 from __future__ import annotations

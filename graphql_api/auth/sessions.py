@@ -70,13 +70,14 @@ class Sessions:
             raise BadCredential("The session token has characters that no session token has.")
         rows = await self._database.read(self._by_token(viewer=NOBODY, token=token))
         now = time.time()
-        if not rows or moment(rows[0]["expires_at"]).timestamp() <= now:
+        expires_at = moment(rows[0]["expires_at"]).timestamp() if rows else 0
+        if expires_at <= now:
             raise BadCredential("The session has ended; sign in again.")
         row = rows[0]
         ban_expires = moment(row["ban_expires"])
         if is_banned(row["banned"], ban_expires and ban_expires.timestamp(), now):
             raise BadCredential("This account is banned.")
-        return Identity(user_id=str(row["user_id"]), expires_at=moment(row["expires_at"]).timestamp())
+        return Identity(user_id=str(row["user_id"]), expires_at=expires_at)
 
 
 def is_banned(banned: object, until: float | None, now: float) -> bool:

@@ -61,10 +61,8 @@ def _coercion(type_: GraphQLInputType) -> Coerce:
     is_required = is_non_null_type(type_)
 
     def coerce(value: Any) -> Any:
-        if value is None and not is_required:
-            return None
-        coerced = Undefined if value is None else inner(value)
-        if coerced is Undefined:
+        coerced = None if value is None else inner(value)
+        if coerced is Undefined or (value is None and is_required):
             raise Unusual
         return coerced
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from graphql import (
@@ -63,14 +64,14 @@ class Place:
         if kind in PLAIN:
             done = self.inner(run, value, path)
         elif kind is Future and self.selection and self.selection.is_at_hand:
-            return Promise(value, self._of_future, run, path)
+            return Promise(value, partial(self._of_future, run, path))
         elif not is_plain(value) and is_awaitable(value):
             return self.awaited(run, value, path)
         else:
             done = self.complete(run, value, path)
         return self.guarded(run, done, path) if type(done) is Coroutine else done
 
-    def _of_future(self, run: Run, future: Future[Any], path: Steps) -> Any:
+    def _of_future(self, run: Run, path: Steps, future: Future[Any]) -> Any:
         """The completed value of what the future has given."""
         try:
             done = self.complete(run, future.result(), path)

@@ -114,30 +114,19 @@ class Promise:
     It takes as many turns of the loop as a task would that waits for the future.
     """
 
-    __slots__ = ("_complete", "_path", "_run", "future")
+    __slots__ = ("complete", "future")
 
-    def __init__(
-        self,
-        future: asyncio.Future[Any],
-        complete: Callable[[Run, asyncio.Future[Any], Steps], Any],
-        run: Run,
-        path: Steps,
-    ) -> None:
+    def __init__(self, future: asyncio.Future[Any], complete: Callable[[asyncio.Future[Any]], Any]) -> None:
         self.future = future
-        self._complete = complete
-        self._run = run
-        self._path = path
-
-    def value(self) -> Any:
-        """The value of the future, which is done. It may be a coroutine; raises what goes wrong."""
-        return self._complete(self._run, self.future, self._path)
+        self.complete = complete
+        """Makes the value of the future when that is done. It may give a coroutine, and raise what goes wrong."""
 
     def __await__(self) -> Generator[Any, None, Any]:
         try:  # noqa: SIM105  # `suppress` takes longer
             yield from self.future
-        except Exception:  # noqa: S110  # `value` raises it again
+        except Exception:  # noqa: S110  # `complete` raises it again
             pass
-        value = self.value()
+        value = self.complete(self.future)
         return (yield from value.__await__()) if type(value) is Coroutine else value
 
 
@@ -208,12 +197,12 @@ class _All(asyncio.Future[None]):
             self._answer[place] = task.result()
         self._come(error)
 
-    def _kept(self, place: Any, promise: Promise, _: asyncio.Future[Any]) -> None:
+    def _kept(self, place: Any, promise: Promise, future: asyncio.Future[Any]) -> None:
         error = None
         try:
             if self._is_over:
                 raise asyncio.CancelledError  # as in a task
-            value = promise.value()
+            value = promise.complete(future)
         except (Exception, asyncio.CancelledError) as raised:
             error = raised
         else:

@@ -43,14 +43,13 @@ def _part(signature: GraphQLVariableSignature | GraphQLError, has_default: bool)
     """What adds the value of a variable."""
     if isinstance(signature, GraphQLError):
         return lambda _values, _given: False
-    name, coerce = signature.name, coercion(signature.type)
-    may_be_absent = not has_default and not is_non_null_type(signature.type)
+    name, coerce, is_required = signature.name, coercion(signature.type), is_non_null_type(signature.type)
 
     def add(values: VariableValues, given: Mapping[str, Any]) -> bool:
         value = given.get(name, Undefined)
         values.sources[name] = VariableValueSource(signature, value)
         if value is Undefined:
-            return may_be_absent
+            return not has_default and not is_required
         values.coerced[name] = coerce(value)
         return True
 

@@ -35,21 +35,12 @@ class Together:
         if len(self._held) == 1:
             self._loop.call_soon(self._write)
 
-    def is_closing(self) -> bool:
-        return self.transport.is_closing()
-
     def close(self) -> None:
         self._write()
         self.transport.close()
 
-    def get_extra_info(self, name: str) -> Any:
-        return self.transport.get_extra_info(name)
-
-    def pause_reading(self) -> None:
-        self.transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        self.transport.resume_reading()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
 
     def _write(self) -> None:
         held, self._held = self._held, []

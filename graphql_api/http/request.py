@@ -64,8 +64,8 @@ def header(scope: Scope, name: bytes) -> str:
     fields = scope.get(FIELDS)
     if fields is None:
         fields = scope[FIELDS] = _fields(scope["headers"])
-    value: bytes | None = fields.get(name)
-    return value[:HEADER_MAX].decode("latin-1") if value else ""
+    value: bytes = fields.get(name, b"")
+    return value[:HEADER_MAX].decode("latin-1")
 
 
 def _fields(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -11,14 +12,21 @@ from graphql_api.loading import Loader
 from graphql_api.relay.connections import Window
 from graphql_api.tasks import log, reads
 
+K = TypeVar("K")
+V = TypeVar("V")
 
-class TaskLoader(Loader[UUID, asyncpg.Record | None]):
-    """Ids in, rows out, same order, None where there is none that the viewer may see. One SELECT a batch."""
+
+class ViewerLoader(Loader[K, V]):
+    """Loads what the viewer may see. It does not keep the context, which keeps it: that would be garbage."""
 
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._database = context.database
         self._viewer_id = context.viewer_id
+
+
+class TaskLoader(ViewerLoader[UUID, asyncpg.Record | None]):
+    """Ids in, rows out, same order, None where there is none that the viewer may see. One SELECT a batch."""
 
     async def batch_load_fn(self, keys: list[UUID]) -> list[asyncpg.Record | None]:
         rows = await reads.by_ids(self._database, self._viewer_id, keys)
@@ -26,26 +34,16 @@ class TaskLoader(Loader[UUID, asyncpg.Record | None]):
         return [found.get(key) for key in keys]
 
 
-class AcquaintanceLoader(Loader[str, bool]):
+class AcquaintanceLoader(ViewerLoader[str, bool]):
     """Better Auth ids in; True for those who share a task with the viewer. One SELECT a batch."""
-
-    def __init__(self, context: Context) -> None:
-        super().__init__()
-        self._database = context.database
-        self._viewer_id = context.viewer_id
 
     async def batch_load_fn(self, keys: list[str]) -> list[bool]:
         found = await reads.acquaintances(self._database, self._viewer_id, keys)
         return [key in found for key in keys]
 
 
-class EventLoader(Loader[int, asyncpg.Record | None]):
+class EventLoader(ViewerLoader[int, asyncpg.Record | None]):
     """Cursors in, events out, same order, None where there is none of the viewer's. One SELECT a batch."""
-
-    def __init__(self, context: Context) -> None:
-        super().__init__()
-        self._database = context.database
-        self._viewer_id = context.viewer_id
 
     async def batch_load_fn(self, keys: list[int]) -> list[asyncpg.Record | None]:
         rows = await log.by_cursors(self._database, self._viewer_id, keys)
@@ -53,13 +51,8 @@ class EventLoader(Loader[int, asyncpg.Record | None]):
         return [found.get(key) for key in keys]
 
 
-class HistoryLoader(Loader[tuple[UUID, Window], Sequence[asyncpg.Record]]):
+class HistoryLoader(ViewerLoader[tuple[UUID, Window], Sequence[asyncpg.Record]]):
     """Ids of tasks in, each with the window of a page; rows for `Window.page` out. One SELECT for each window."""
-
-    def __init__(self, context: Context) -> None:
-        super().__init__()
-        self._database = context.database
-        self._viewer_id = context.viewer_id
 
     async def batch_load_fn(self, keys: list[tuple[UUID, Window]]) -> list[Sequence[asyncpg.Record]]:
         tasks: dict[Window, list[UUID]] = defaultdict(list)

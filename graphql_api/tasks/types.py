@@ -32,8 +32,6 @@ Row = asyncpg.Record | Mapping[str, Any]
 
 @strawberry.type(description="Something to be done: owned by one person, and perhaps assigned to another.")
 class Task(Node):
-    __slots__ = ("row",)
-
     row: strawberry.Private[Row]
     """At least the columns that `columns` gives for the selected fields."""
 
@@ -142,8 +140,6 @@ def global_id(id: UUID) -> strawberry.ID:
 
 @strawberry.type(description="A task in its place in a list.")
 class TaskEdge:
-    __slots__ = ("order", "row")
-
     row: strawberry.Private[Row]
     order: strawberry.Private[Order]
 
