@@ -1,6 +1,6 @@
 """The signed-in person's corner of the graph."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from operator import attrgetter
 from typing import Annotated, Any
@@ -42,9 +42,9 @@ class Viewer(Node):
     def id(self) -> strawberry.ID:
         return ids.written("Viewer", self.user_id)
 
-    @strawberry.field(description="The viewer as others may see them.")
-    async def user(self, info: Info) -> User:
-        return await User.load(self.user_id, info)
+    @strawberry.field(graphql_type=User, description="The viewer as others may see them.")
+    def user(self, info: Info) -> Awaitable[User]:
+        return User.load(self.user_id, info)
 
     @strawberry.field(description="What the person is called.")
     def name(self, info: Info) -> str:

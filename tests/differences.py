@@ -35,6 +35,8 @@ from graphql import (
 )
 from graphql.pyutils import Undefined
 
+from graphql_api.execution.promises import Batch, Promise
+
 
 def _coerce_odd(value: Any) -> Any:
     if value == 2:
@@ -71,21 +73,19 @@ async def _after(value: Any, turns: int) -> Any:
     return value
 
 
-def promise(value: Any, turns: int) -> asyncio.Future[Any]:
-    """A future that nobody works for."""
+def promise(value: Any, turns: int) -> Promise[Any]:
+    """A promise that is kept after so many turns of the loop."""
     loop = asyncio.get_running_loop()
-    future = loop.create_future()
+    batch = Batch()
 
     def tell(turns: int) -> None:
         if turns:
             loop.call_soon(tell, turns - 1)
-        elif isinstance(value, Exception) and not future.done():
-            future.set_exception(value)
-        elif not future.done():
-            future.set_result(value)
+        else:
+            batch.settle({"one": value})
 
     tell(turns)
-    return future
+    return Promise(batch, "one")
 
 
 def _task(value: Any, turns: int) -> asyncio.Task[Any]:

@@ -71,7 +71,8 @@ async def test_a_batch_with_too_few_values_fails() -> None:
 
 async def test_who_gives_up_does_not_disturb_the_others() -> None:
     loader = Squares()
-    first, second, same = loader.load(1), loader.load(2), loader.load(1)
+    first, second, same = (asyncio.ensure_future(loader.load(key)) for key in (1, 2, 1))
+    await asyncio.sleep(0)
     first.cancel()
     assert [*await asyncio.gather(second, same, loader.load(1))] == [4, 1, 1]
     assert first.cancelled()

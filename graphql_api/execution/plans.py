@@ -6,14 +6,12 @@ the first such object comes, with a few lines for each field. A `Field` is a `Pl
 goes.
 
 Completing gives the value for the answer, or a coroutine that will give it, and raises what went wrong. What `finish`
-puts into an answer may also be a `Promise`.
+puts into an answer may also be a `Pending`.
 """
 
 from __future__ import annotations
 
-from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from graphql import (
@@ -30,7 +28,8 @@ from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import is_awaitable
 
 from graphql_api.execution.arguments import Arguments
-from graphql_api.execution.run import Promise, Run, Steps, to_path
+from graphql_api.execution.promises import Promise
+from graphql_api.execution.run import Pending, Run, Steps, to_path
 from graphql_api.execution.values import PLAIN, Coroutine, coerced, is_plain
 
 Completion = Callable[[Run, Any, Any], Any]
@@ -63,18 +62,20 @@ class Place:
         kind = type(value)
         if kind in PLAIN:
             done = self.inner(run, value, path)
-        elif kind is Future and self.selection and self.selection.is_at_hand:
-            return Promise(value, partial(self._of_future, run, path))
+        elif kind is Promise and self.selection and self.selection.is_at_hand:
+            return Pending(value, self, run, path)
         elif not is_plain(value) and is_awaitable(value):
             return self.awaited(run, value, path)
         else:
             done = self.complete(run, value, path)
         return self.guarded(run, done, path) if type(done) is Coroutine else done
 
-    def _of_future(self, run: Run, path: Steps, future: Future[Any]) -> Any:
-        """The completed value of what the future has given."""
+    def kept(self, run: Run, promise: Promise[Any], path: Steps) -> Any:
+        """The completed value of what a promise has given."""
         try:
-            done = self.complete(run, future.result(), path)
+            value = promise.result()
+            is_simple = type(value) in PLAIN or is_plain(value)
+            done = (self.inner if is_simple else self.complete)(run, value, path)
         except Exception as error:
             return self.fail(run, error, path)
         return self.guarded(run, done, path) if type(done) is Coroutine else done

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import CORO_CREATED, getcoroutinelocals, getcoroutinestate
@@ -22,6 +22,7 @@ from graphql.execution.get_variable_signature import GraphQLVariableSignature, g
 from graphql.execution.values import VariableValues
 from graphql.pyutils import Path
 
+from graphql_api.execution.promises import Batch, Promise
 from graphql_api.execution.values import Coroutine
 
 Steps = tuple[Any, str | int, str | None]
@@ -104,40 +105,41 @@ class Run:
     def together(self, answer: Any) -> Any:
         """A dict or list in which all that is still to come comes at the same time; as it is where nothing is."""
         places: Iterable[Any] = answer.items() if type(answer) is dict else enumerate(answer)
-        waiting = [place for place, value in places if type(value) in PENDING]
+        waiting = [key for key, value in places if type(value) in PENDING]
         return _together(answer, waiting) if waiting else answer
 
 
-class Promise:
-    """Stands for a completed value, as a coroutine does, where a resolver gave a future and the rest is quickly done.
+class Pending:
+    """Stands for a completed value, as a coroutine does, where a resolver gave a promise and the rest is quickly done.
 
-    It takes as many turns of the loop as a task would that waits for the future.
+    It takes as many turns of the loop as a task would that waits for the promise.
     """
 
-    __slots__ = ("complete", "future")
+    __slots__ = ("key", "path", "place", "promise", "run")
 
-    def __init__(self, future: asyncio.Future[Any], complete: Callable[[asyncio.Future[Any]], Any]) -> None:
-        self.future = future
-        self.complete = complete
-        """Makes the value of the future when that is done. It may give a coroutine, and raise what goes wrong."""
+    key: Any
+    """Where it stands in an answer."""
+
+    def __init__(self, promise: Promise[Any], place: Any, run: Run, path: Steps) -> None:
+        self.promise = promise
+        self.place = place  # a `plans.Place`, which completes what the promise gives
+        self.run = run
+        self.path = path
 
     def __await__(self) -> Generator[Any, None, Any]:
-        try:  # noqa: SIM105  # `suppress` takes longer
-            yield from self.future
-        except Exception:  # noqa: S110  # `complete` raises it again
-            pass
-        value = self.complete(self.future)
+        yield from self.promise.batch.settled()
+        value = self.place.kept(self.run, self.promise, self.path)
         return (yield from value.__await__()) if type(value) is Coroutine else value
 
 
-PENDING = {Coroutine, Promise}
+PENDING = {Coroutine, Pending}
 """Types of what stands in an answer for a value that is still to come."""
 
 
 async def _together(answer: Any, waiting: Sequence[Any]) -> Any:
     if len(waiting) == 1:
-        [place] = waiting
-        answer[place] = await answer[place]
+        [key] = waiting
+        answer[key] = await answer[key]
         return answer
     everything = _All(answer, waiting)
     try:
@@ -161,13 +163,18 @@ class _All(asyncio.Future[None]):
         self._is_cancelled = False
         self._is_over = False
         """True once the rest is asked to end: nothing is completed any more."""
-        for place in waiting:
-            value = answer[place]
-            if type(value) is Promise:
-                self.futures.append(value.future)
-                value.future.add_done_callback(partial(self._kept, place, value))
+        batches: dict[Batch, list[Pending]] = {}
+        for key in waiting:
+            value = answer[key]
+            if type(value) is Pending:
+                value.key = key
+                batches.setdefault(value.promise.batch, []).append(value)
             else:
-                self._begin(place, value)
+                self._begin(key, value)
+        for batch, pending in batches.items():
+            settled = batch.settled()
+            settled.add_done_callback(partial(self._kept, pending))
+            self.futures.append(settled)
 
     def cancel(self, msg: Any = None) -> bool:
         """Asks all to end; this future does when they have."""
@@ -186,34 +193,35 @@ class _All(asyncio.Future[None]):
             asked = future.cancel(msg) or asked
         return asked
 
-    def _begin(self, place: Any, value: Any) -> None:
+    def _begin(self, key: Any, value: Any) -> None:
         task = self._loop.create_task(value)
         self.futures.append(task)
-        task.add_done_callback(partial(self._ended, place))
+        task.add_done_callback(partial(self._ended, key))
 
-    def _ended(self, place: Any, task: asyncio.Task[Any]) -> None:
+    def _ended(self, key: Any, task: asyncio.Task[Any]) -> None:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is None:
-            self._answer[place] = task.result()
+            self._answer[key] = task.result()
         self._come(error)
 
-    def _kept(self, place: Any, promise: Promise, future: asyncio.Future[Any]) -> None:
-        error = None
-        try:
-            if self._is_over:
-                raise asyncio.CancelledError  # as in a task
-            value = promise.complete(future)
-        except (Exception, asyncio.CancelledError) as raised:
-            error = raised
-        else:
-            if type(value) is Coroutine:
-                self._begin(place, value)
-                return
-            self._answer[place] = value
-        if error is None and self._missing > 1:
-            self._missing -= 1
-        else:
-            self._loop.call_soon(self._come, error)  # when the end of a task would be told
+    def _kept(self, pending: Iterable[Pending], _settled: asyncio.Future[None]) -> None:
+        for one in pending:
+            error = None
+            try:
+                if self._is_over:
+                    raise asyncio.CancelledError  # as in a task
+                value = one.place.kept(one.run, one.promise, one.path)
+            except (Exception, asyncio.CancelledError) as raised:
+                error = raised
+            else:
+                if type(value) is Coroutine:
+                    self._begin(one.key, value)
+                    continue
+                self._answer[one.key] = value
+            if error is None and self._missing > 1:
+                self._missing -= 1
+            else:
+                self._loop.call_soon(self._come, error)  # when the end of a task would be told
 
     def _come(self, error: BaseException | None) -> None:
         self._missing -= 1

@@ -1,6 +1,6 @@
 """Tasks in the graph: one of them, a page of them, and their numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -94,14 +94,14 @@ class Task(Node):
         due_date = moment(self.row["due_date"])
         return due_date is not None and not self.row["completed"] and due_date < info.context.now
 
-    @strawberry.field(description="Whose task it is.")
-    async def owner(self, info: Info) -> User:
-        return await User.load(self.row["user_id"], info)
+    @strawberry.field(graphql_type=User, description="Whose task it is.")
+    def owner(self, info: Info) -> Awaitable[User]:
+        return User.load(self.row["user_id"], info)
 
-    @strawberry.field(description="Who is to do it, when that is not left to the owner.")
-    async def assignee(self, info: Info) -> User | None:
+    @strawberry.field(graphql_type=User | None, description="Who is to do it, when that is not left to the owner.")
+    def assignee(self, info: Info) -> Awaitable[User] | None:
         assignee_id = self.row["assigned_to"]
-        return None if assignee_id is None else await User.load(assignee_id, info)
+        return None if assignee_id is None else User.load(assignee_id, info)
 
     @strawberry.field(
         description="What happened to this task since the viewer sees it, newest first; as far back as it is kept."
@@ -244,9 +244,9 @@ class TaskEvent(Node):
         before, after = (orjson.loads(self.row[side] or "null") for side in ("before", "after"))
         return changes(before, after)
 
-    @strawberry.field(description="Who did it; null when it was not done through this API.")
-    async def actor(self, info: Info) -> User | None:
-        return None if self.row["actor_id"] is None else await User.load(self.row["actor_id"], info)
+    @strawberry.field(graphql_type=User | None, description="Who did it; null when it was not done through this API.")
+    def actor(self, info: Info) -> Awaitable[User] | None:
+        return None if self.row["actor_id"] is None else User.load(self.row["actor_id"], info)
 
 
 def event_cursor(id: str) -> int | None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import strawberry
 
 from graphql_api.auth.identity import is_plain
 from graphql_api.context import Info
+from graphql_api.execution.promises import Promise
 from graphql_api.relay import ids
 from graphql_api.relay.ids import ID_DESCRIPTION, GlobalID, Node
 from graphql_api.scalars import URL
 from graphql_api.users.loaders import UserLoader
+from graphql_api.users.models import UserRow
 
 NOBODY = "Unknown user"
 """The name of a user whose account is gone, or is kept in another database."""
@@ -28,9 +31,12 @@ class User(Node):
         return global_id(self.user_id)
 
     @classmethod
-    async def load(cls, user_id: str, info: Info) -> User:
+    def load(cls, user_id: str, info: Info) -> Promise[User]:
         """The person with this Better Auth id, together with all others that this operation asks for."""
-        row = await info.context.loader(UserLoader).load(user_id)
+        return info.context.loader(UserLoader).load(user_id, partial(cls._of, user_id))
+
+    @classmethod
+    def _of(cls, user_id: str, row: UserRow | None) -> User:
         return cls(
             user_id=user_id,
             name=row.name if row else NOBODY,
