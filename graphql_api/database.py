@@ -200,7 +200,8 @@ class Database:
                     raise
                 await transaction.commit()
             else:
-                await self._become(connection, user_id)
+                if user_id is not None:
+                    await self._become(connection, user_id)
                 is_sent = is_write
                 rows = await connection.fetch(sql, *parameters)
         except asyncio.CancelledError:

@@ -98,14 +98,14 @@ def test_prices_are_remembered_by_the_size_of_variables_alone() -> None:
     operation = document.operation(None)
     for words in ("milk", "bread" * 1000):
         operation.price({"first": 7, "filter": {"search": words}})
-    assert len(operation._prices) == 1
+    assert operation._priced.cache_info().currsize == 1
 
 
 def test_remembered_prices_are_bounded() -> None:
     operation = known().get("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }").operation(None)
     for number in range(1000):
         operation.price({"ids": ["a"] * number})
-    assert len(operation._prices) <= documents.PRICES_REMEMBERED
+    assert operation._priced.cache_info().currsize <= documents.PRICES_REMEMBERED
 
 
 @pytest.mark.parametrize("query", [get_introspection_query(descriptions=False), EVERY_OPTION])

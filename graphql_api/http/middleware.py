@@ -7,7 +7,7 @@ from random import getrandbits
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from graphql_api.http.request import header
+from graphql_api.http.request import FIELDS, fields, header
 from graphql_api.telemetry.logs import request_id
 
 PLAIN = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -22,8 +22,9 @@ class RequestId:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "lifespan":
             return self._app(scope, receive, send)
+        scope[FIELDS] = fields(scope["headers"])
         given = header(scope, b"x-request-id")
-        id = given if PLAIN.fullmatch(given) else getrandbits(128).to_bytes(16).hex()
+        id = given if PLAIN.fullmatch(given) else f"{getrandbits(128):032x}"
         request_id.set(id)  # in the context of the request's own task
 
         def send_with_id(message: Message) -> Awaitable[None]:

@@ -21,7 +21,7 @@ HEADER_MAX = 1000
 """Characters of a header that is read and remembered: nobody bounds what a client may send."""
 
 FIELDS = "graphql_api.fields"
-"""Where a scope has the headers by their names, once somebody has asked for one."""
+"""Where a scope has the headers by their names."""
 
 
 class Refusal(RequestError):
@@ -61,18 +61,15 @@ async def read(scope: Scope, receive: Receive, longest: int) -> Parameters:
 
 def header(scope: Scope, name: bytes) -> str:
     """All values of a header, as one list; empty without any. What goes beyond `HEADER_MAX` is not looked at."""
-    fields = scope.get(FIELDS)
-    if fields is None:
-        fields = scope[FIELDS] = _fields(scope["headers"])
-    value: bytes = fields.get(name, b"")
-    return value[:HEADER_MAX].decode("latin-1")
+    value: bytes | None = scope[FIELDS].get(name)
+    return value[:HEADER_MAX].decode("latin-1") if value else ""
 
 
-def _fields(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
+def fields(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
     """The values of each header by its name, several as one list (RFC 9110, section 5.3)."""
-    fields = dict(headers)
-    if len(fields) == len(headers):
-        return fields
+    found = dict(headers)
+    if len(found) == len(headers):
+        return found
     several = defaultdict(list)
     for name, value in headers:
         several[name].append(value)

@@ -76,12 +76,15 @@ class Sizes:
             if not _is_sizeless(one.type)
         ]
 
-    def of(self, variables: Mapping[str, Any]) -> dict[str, Size]:
-        found = {}
-        for name, default in self._defaults:
-            given = name in variables or default is None
-            found[name] = _size(variables.get(name) if given else value_from_ast_untyped(default))  # type: ignore[arg-type]
-        return found
+    def of(self, variables: Mapping[str, Any]) -> tuple[tuple[str, Size], ...]:
+        """Each with the name of its variable."""
+        return tuple([(name, self._size(name, default, variables)) for name, default in self._defaults])
+
+    @staticmethod
+    def _size(name: str, default: ValueNode | None, variables: Mapping[str, Any]) -> Size:
+        if name in variables or default is None:
+            return _size(variables.get(name))
+        return _size(value_from_ast_untyped(default))
 
 
 def _is_sizeless(type_: TypeNode) -> bool:

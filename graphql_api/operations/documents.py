@@ -1,7 +1,7 @@
 """Documents: parsed, validated and priced once, and then remembered by their text."""
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from graphql import (
@@ -47,18 +47,15 @@ class Operation:
         self.declared = frozenset(one.variable.name.value for one in definition.variable_definitions or ())
         self._schema = schema
         self._sizes = cost.Sizes(definition)
-        self._prices: dict[tuple[cost.Size, ...], int] = {}
+        self._priced = lru_cache(PRICES_REMEMBERED)(self._price)
 
     def price(self, variables: Mapping[str, Any]) -> int:
         """What it costs with these variables; worked out once for each size of its variables."""
-        sizes = self._sizes.of(variables)
-        key = tuple(sizes.values())
-        if key not in self._prices:
-            if len(self._prices) >= PRICES_REMEMBERED:
-                self._prices.clear()
-            fragments = {d.name.value: d for d in self.document.definitions if isinstance(d, FragmentDefinitionNode)}
-            self._prices[key] = cost.Price(self._schema, fragments, sizes).of(self.definition)
-        return self._prices[key]
+        return self._priced(self._sizes.of(variables))
+
+    def _price(self, sizes: tuple[tuple[str, cost.Size], ...]) -> int:
+        fragments = {d.name.value: d for d in self.document.definitions if isinstance(d, FragmentDefinitionNode)}
+        return cost.Price(self._schema, fragments, dict(sizes)).of(self.definition)
 
     @cached_property
     def plan(self) -> Plan:
@@ -96,16 +93,11 @@ class Documents:
         self._schema = schema
         self._max_tokens = max_tokens
         self._rules = [*specified_rules, *([] if introspection else [NoSchemaIntrospectionCustomRule])]
-        self._known: dict[str, Document] = {}
+        self._remembered = lru_cache(REMEMBERED)(self._read)
 
     def get(self, text: str) -> Document:
         """The document of this text. Raises `NotExecuted`."""
-        document = self._known.pop(text, None) or self._read(text)
-        if len(text) <= REMEMBERED_LENGTH:
-            if len(self._known) >= REMEMBERED:
-                del self._known[next(iter(self._known))]  # the one that was not asked for the longest
-            self._known[text] = document
-        return document
+        return (self._remembered if len(text) <= REMEMBERED_LENGTH else self._read)(text)
 
     def _read(self, text: str) -> Document:
         try:
