@@ -73,8 +73,8 @@ class Subscription(TaskSubscription):
 async def _node(info: Info, id: str) -> Node | None:
     """The object with this id, if the viewer may see it. Those of one type are read together."""
     viewer_id = info.context.viewer_id
-    if key := parse_task_id(id):
-        row = await info.context.loader(TaskLoader).load(key)
+    if parse_task_id(id):
+        row = await info.context.loader(TaskLoader).load(id)
         return None if row is None else Task(row)
     if cursor := event_cursor(id):
         row = await info.context.loader(EventLoader).load(cursor)

@@ -2,15 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
 
 from graphql_api.context import Context
+from graphql_api.errors import RequestError, bad_input
 from graphql_api.loading import Loader
+from graphql_api.relay import ids
 from graphql_api.relay.connections import Window
-from graphql_api.tasks import log, reads
+from graphql_api.tasks import inputs, log, reads
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -25,13 +27,24 @@ class ViewerLoader(Loader[K, V]):
         self._viewer_id = context.viewer_id
 
 
-class TaskLoader(ViewerLoader[UUID, asyncpg.Record | None]):
-    """Ids in, rows out, same order, None where there is none that the viewer may see. One SELECT a batch."""
+class TaskLoader(ViewerLoader[str, asyncpg.Record | None]):
+    """Ids as clients send them in, rows out, same order, None where there is none that the viewer may see.
 
-    async def batch_load_fn(self, keys: list[UUID]) -> list[asyncpg.Record | None]:
-        rows = await reads.by_ids(self._database, self._viewer_id, keys)
-        found = {row["id"]: row for row in rows}
-        return [found.get(key) for key in keys]
+    BAD_USER_INPUT for what is not the id of a task. One SELECT a batch, if that.
+    """
+
+    async def batch_load_fn(self, keys: list[str]) -> list[Any]:
+        wanted = [id for key in keys if (id := inputs.uuid_of(key)) is not None]
+        rows = await reads.by_ids(self._database, self._viewer_id, wanted) if wanted else []
+        found: dict[str, Any] = {ids.written("Task", row["id"]): row for row in rows}
+        return [found.get(key) or _missing(key) for key in keys]
+
+
+def _missing(id: str) -> RequestError | None:
+    """What comes instead of the row."""
+    if inputs.parse_task_id(id) is not None:
+        return None
+    return bad_input(f"`id` is {inputs.shown(id)}, which is not the ID of a Task.")
 
 
 class AcquaintanceLoader(ViewerLoader[str, bool]):

@@ -9,9 +9,8 @@ import strawberry
 from strawberry import UNSET
 
 from graphql_api.context import Info
-from graphql_api.errors import bad_input
 from graphql_api.relay.connections import After, Window
-from graphql_api.tasks import inputs, log
+from graphql_api.tasks import log
 from graphql_api.tasks.loaders import TaskLoader
 from graphql_api.tasks.log import TaskLog
 from graphql_api.tasks.types import Task, TaskEvent
@@ -25,10 +24,7 @@ class TaskQuery:
     def task(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="ID of a `Task`.")]
     ) -> Awaitable[Task | None]:
-        key = inputs.parse_task_id(id)
-        if key is None:
-            raise bad_input(f"`id` is {inputs.shown(id)}, which is not the ID of a Task.")
-        return info.context.loader(TaskLoader).load(key, Task.of)
+        return info.context.loader(TaskLoader).load(id, Task.of)
 
 
 @strawberry.type

@@ -233,7 +233,7 @@ class TaskEvent(Node):
     async def task(self, info: Info) -> Task | None:
         row = self.current
         if row is UNSET:
-            row = await info.context.loader(TaskLoader).load(self.row["task_id"])
+            row = await info.context.loader(TaskLoader).load(self.task_id())
         return None if row is None else Task(row)
 
     @strawberry.field(
