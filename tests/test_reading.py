@@ -1,5 +1,7 @@
 """The viewer, nodes, people, counts."""
 
+from base64 import b64encode
+
 import pytest
 
 from graphql_api.relay.ids import GlobalID
@@ -115,3 +117,22 @@ async def test_an_owner_without_a_user_row_is_unknown(api: Api, ada: Person, bob
     await api.issuer.connection.execute('DELETE FROM "user" WHERE id = $1', bob.id)
     data = await api.data(ada, "query($id: ID!) { task(id: $id) { owner { id name } } }", id=task["id"])
     assert data["task"]["owner"] == {"id": bob.global_id, "name": "Unknown user"}
+
+
+async def test_another_way_to_write_the_id_of_a_task_is_none(api: Api, ada: Person) -> None:
+    id = (await api.create(ada))["id"]
+    key = GlobalID.parse(id).key  # type: ignore[union-attr]
+    ways = {
+        "in upper case": str(GlobalID("Task", key.upper())),
+        "without hyphens": str(GlobalID("Task", key.replace("-", ""))),
+        "without its type": b64encode(key.encode()).decode(),
+        "without padding": id.rstrip("="),
+        "with bits that say nothing": f"{id[:-2]}{chr(ord(id[-2]) + 1)}=",
+        "with more behind": f"{id}\n",
+    }
+    fields = " ".join(f"a{n}: task(id: $a{n}) {{ id }}" for n in range(len(ways)))
+    types = ", ".join(f"$a{n}: ID!" for n in range(len(ways)))
+    query = f"query ($right: ID!, {types}) {{ {fields} right: task(id: $right) {{ id }} }}"
+    result = await api.result(ada, query, right=id, **{f"a{n}": way for n, way in enumerate(ways.values())})
+    assert result["data"] == {**dict.fromkeys(f"a{n}" for n in range(len(ways))), "right": {"id": id}}
+    assert [error["extensions"]["code"] for error in result["errors"]] == ["BAD_USER_INPUT"] * len(ways)
