@@ -46,9 +46,9 @@ class Loader(DataLoader[K, V]):
         batch = self._cache.get(key)
         if batch is None:
             batch = self._cache[key] = self._batch
-            self._wanted.append(key)
-            if len(self._wanted) == 1:
+            if not self._wanted:
                 self.loop.create_task(self._load())
+            self._wanted.append(key)
         return Promise(batch, key, make)
 
     def prime(self, key: K, value: V | Exception) -> "Loader[K, V]":

@@ -18,6 +18,9 @@ from graphql_api.errors import Code, RequestError, bad_input
 COMPARISONS_MAX = 60_000
 """A third of a second of one core."""
 
+CONTAINERS = {dict, list}
+"""What JSON makes of values that have others inside."""
+
 
 def check(document: DocumentNode) -> None:
     """Raises GRAPHQL_VALIDATION_FAILED for a document that would be slow to validate.
@@ -54,7 +57,7 @@ def count_values(value: Any, most: float = float("inf")) -> int:
         value = pending.pop()
         inner = value.values() if type(value) is dict else value if type(value) is list else ()
         number += len(inner)
-        pending += [one for one in inner if type(one) is dict or type(one) is list]
+        pending += [one for one in inner if type(one) in CONTAINERS]
     return number
 
 
