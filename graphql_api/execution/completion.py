@@ -22,8 +22,9 @@ from graphql.pyutils import Undefined, is_async_iterable, is_awaitable, is_itera
 
 from graphql_api.execution.plans import Completion, Field, Make, Place, Selection
 from graphql_api.execution.resolvers import checks_its_class
-from graphql_api.execution.run import PENDING, Run, Steps, to_path
+from graphql_api.execution.run import Run, Steps, to_path
 from graphql_api.execution.values import PLAIN, Coroutine, coerced, leaf
+from graphql_api.execution.waiting import PENDING, leave, together
 
 P = TypeVar("P", bound=Place)
 
@@ -114,10 +115,10 @@ def _list(type_: GraphQLList[Any], field: Field, make: Make) -> Completion:
                     answer = item.fail(run, error, (path, index, None))
                 answers.append(answer)
         except Exception:
-            run.leave(answers)
+            leave(run, answers)
             run.core.track_async_work(collect_iterator_awaitables(iterator, is_awaitable))
             raise
-        return run.together(answers) if is_waiting else answers
+        return together(answers) if is_waiting else answers
 
     return complete
 

@@ -29,8 +29,9 @@ from graphql.pyutils import is_awaitable
 
 from graphql_api.execution.arguments import Arguments
 from graphql_api.execution.promises import Promise
-from graphql_api.execution.run import Pending, Run, Steps, to_path
+from graphql_api.execution.run import Run, Steps, to_path
 from graphql_api.execution.values import PLAIN, Coroutine, coerced, is_plain
+from graphql_api.execution.waiting import Pending, leave
 
 Completion = Callable[[Run, Any, Any], Any]
 """Completes a value in a run, at a path."""
@@ -103,7 +104,7 @@ class Place:
         """Null, and the error is noted; where null may not stand it is raised, and what was begun is left alone."""
         located = located_error(error, self.nodes, to_path(path).as_list())
         if not self.is_nullable:
-            run.leave(begun.values())
+            leave(run, begun.values())
             raise located
         run.note(located, path)
         return None

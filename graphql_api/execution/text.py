@@ -14,7 +14,7 @@ For `{ title owner { name } }` of a `Task`, with Strawberry's resolvers, `make` 
         # owner: User!
         v1, is_waiting = f1.awaited(run, f1_function(source), (path, 'owner', 'Task')), True
         answer = {'title': v0, 'owner': v1}
-        return run.together(answer) if is_waiting else answer
+        return together(answer) if is_waiting else answer
 
 where `f0` and `f1` are the fields: the usual value is taken as it is, any other one is looked at by `Place.finish`, and
 `together` waits for what is to be waited for. `Plan.sources` shows the functions of any operation. Closures that do the
@@ -32,13 +32,13 @@ from graphql.pyutils import inspect
 
 from graphql_api.execution.plans import Field
 from graphql_api.execution.resolvers import CAST, Call, attribute, checks_its_class, is_coroutine, own_class
-from graphql_api.execution.run import PENDING
 from graphql_api.execution.values import PLAIN, Coroutine, leaf
+from graphql_api.execution.waiting import PENDING, together
 
 Names = dict[str, Any]
 """What the text finds under the names in it."""
 
-COMMON: Names = {"PLAIN": PLAIN, "PENDING": PENDING, "Coroutine": Coroutine}
+COMMON: Names = {"PLAIN": PLAIN, "PENDING": PENDING, "Coroutine": Coroutine, "together": together}
 """The names that are the same in every text."""
 
 
@@ -53,7 +53,7 @@ def select(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Name
         else:
             body += [f"# {field.key}: {field.type}", *_field(field, number, names)]
             answer.append(f"{field.key!r}: v{number}")
-    body += [f"answer = {{{', '.join(answer)}}}", "return run.together(answer) if is_waiting else answer"]
+    body += [f"answer = {{{', '.join(answer)}}}", "return together(answer) if is_waiting else answer"]
     function = ["def select(run, source, path):", *_indented(body)]
     return "\n".join([f"def make({', '.join(names)}):", *_indented([*function, "return select"]), ""]), names
 
