@@ -59,7 +59,8 @@ def _soon(value: Any, turns: int) -> Coroutine[Any, Any, Any]:
 
 
 def tidy_up() -> None:
-    """Closes the coroutines that resolvers gave and nobody wanted, so that they do not complain."""
+    """Closes the coroutines that resolvers gave and nobody wanted, so that they do not complain; forgets batches."""
+    _open.clear()
     while _given:
         _given.pop().close()
 
@@ -73,19 +74,31 @@ async def _after(value: Any, turns: int) -> Any:
     return value
 
 
+_open: dict[int, tuple[Batch, dict[int, Any]]] = {}
+"""Batches that are asked for in this turn of the loop, by the number of turns that they take."""
+
+
 def promise(value: Any, turns: int) -> Promise[Any]:
-    """A promise that is kept after so many turns of the loop."""
+    """A promise that is settled after so many turns of the loop, and with it all others that are asked for now."""
     loop = asyncio.get_running_loop()
-    batch = Batch()
+    if turns == 0:
+        known = Batch()
+        known.settle({"one": value})
+        return Promise(known, "one")
+    if turns not in _open:
+        batch, outcomes = _open[turns] = Batch(), {}
 
-    def tell(turns: int) -> None:
-        if turns:
-            loop.call_soon(tell, turns - 1)
-        else:
-            batch.settle({"one": value})
+        def tell(turns: int) -> None:
+            if turns:
+                loop.call_soon(tell, turns - 1)
+            else:
+                batch.settle(outcomes)
 
-    tell(turns)
-    return Promise(batch, "one")
+        loop.call_soon(_open.pop, turns, None)
+        loop.call_soon(tell, turns - 1)
+    batch, outcomes = _open[turns]
+    outcomes[len(outcomes)] = value
+    return Promise(batch, len(outcomes) - 1)
 
 
 def _task(value: Any, turns: int) -> asyncio.Task[Any]:
