@@ -44,7 +44,7 @@ def _coerce_odd(value: Any) -> Any:
     if value == 4:
         return Undefined
     if value == 6:
-        return _soon("six", 1)
+        return soon("six", 1)
     if not isinstance(value, int):
         raise TypeError(f"Odd takes no {type(value).__name__}.")
     return [value] if value > 100 else value
@@ -53,7 +53,7 @@ def _coerce_odd(value: Any) -> Any:
 _given: list[Coroutine[Any, Any, Any]] = []
 
 
-def _soon(value: Any, turns: int) -> Coroutine[Any, Any, Any]:
+def soon(value: Any, turns: int) -> Coroutine[Any, Any, Any]:
     _given.append(_after(value, turns))
     return _given[-1]
 
@@ -113,7 +113,7 @@ class Awaitable:
         self._turns = turns
 
     def __await__(self) -> Any:
-        return _soon(self._value, self._turns).__await__()
+        return soon(self._value, self._turns).__await__()
 
 
 class Extended(GraphQLError):
@@ -210,7 +210,7 @@ class Schemas:
 
         def is_type_of(value: Any, info: Any) -> Any:
             verdict = self._is(value, number) or (kind == "always" and not is_abstract_type(info.return_type))
-            return _soon(verdict, 1) if kind == "later" else verdict
+            return soon(verdict, 1) if kind == "later" else verdict
 
         return is_type_of
 
@@ -228,7 +228,7 @@ class Schemas:
             name: Any = None if number is None else f"Thing{number}"
             if kind == "wrong" and self._chance(info.path.as_list()).random() < 0.3:
                 name = self._chance(info.path.as_list()).choice([None, 5, "Query", "Odd", "Nobody"])
-            return _soon(name, 1) if kind == "later" else name
+            return soon(name, 1) if kind == "later" else name
 
         return resolve_type
 
@@ -250,7 +250,7 @@ class Schemas:
             raise chance.choice([ValueError("raised"), Extended("with", extensions={"code": 1}), KeyError("key")])
         value = ValueError("as a value") if kind < 0.07 else self._value(type_, chance, depth)
         if self.asynchronous and chance.random() < 0.4:
-            return chance.choice([_soon, Awaitable, promise, _task])(value, chance.randint(0, 3))
+            return chance.choice([soon, Awaitable, promise, _task])(value, chance.randint(0, 3))
         return value
 
     def _value(self, type_: Any, chance: Random, depth: int) -> Any:
@@ -321,7 +321,7 @@ class Schemas:
         if kind < 0.2 and not field.args:
             return lambda info: self._value(field.type, self._chance(info.path.as_list()), len(info.path.as_list()))
         value = self._value(field.type, chance, depth + 1)
-        return _soon(value, 1) if self.asynchronous and kind > 0.8 else value
+        return soon(value, 1) if self.asynchronous and kind > 0.8 else value
 
 
 def _one_by_one(items: Sequence[Any], *, fails: bool) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Iterator, Sequence
 from enum import Enum, StrEnum
 from functools import partial
 from inspect import isawaitable
+from itertools import product
 from random import Random
 from typing import Annotated, Any
 
@@ -37,7 +38,7 @@ from graphql_api.execution.compiler import FIELDS_MAX
 from graphql_api.execution.executor import VARIANTS_MAX, Plan
 from graphql_api.execution.promises import Promise
 from graphql_api.loading import Loader
-from tests.differences import Documents, Schemas, promise, tidy_up
+from tests.differences import Documents, Schemas, promise, soon, tidy_up
 
 
 def plan(schema: GraphQLSchema, document: DocumentNode, executor_class: type[Executor[Any]] = Executor) -> Plan:
@@ -539,6 +540,25 @@ async def test_who_stops_waiting_for_promises_leaves_them_to_others() -> None:
         await running
     assert await books.load(1) == Book(number=1)
     assert books.batches == [[1, 2]]
+
+
+async def test_a_coroutine_that_was_given_twice_is_left_to_who_waits_for_it() -> None:
+    schema = build_schema(
+        "type T { a: String b: String } type Bad { inner: T must: Int! } type Query { ok: String bad: Bad }"
+    )
+    ours = plan(schema, parse("{ ok bad { inner { a b } must } }"))
+
+    def root(found_after: int, failed_after: int) -> Any:
+        shared = soon("here", 12)
+        inner = {"a": shared, "b": soon("b", 3)}
+        return {"ok": shared, "bad": {"inner": soon(inner, found_after), "must": soon(ValueError(), failed_after)}}
+
+    for turns in product(range(7), repeat=2):
+        result = await awaited(ours.execute({}, root=root(*turns)))
+        for _ in range(15):
+            await asyncio.sleep(0)
+        tidy_up()
+        assert result.data == {"ok": "here", "bad": None}
 
 
 async def test_cancelling_cancels_whatever_still_runs() -> None:

@@ -155,13 +155,14 @@ class _All(asyncio.Future[None]):
 def _close_held(coroutine: Any) -> None:
     """Closes the coroutines that one of ours would have waited for, if it is cancelled before it has begun.
 
-    Nobody else knows of them, and Python complains of coroutines that nobody waits for.
+    Python complains of coroutines that nobody waits for. One that has begun is waited for elsewhere: a resolver may
+    have given it twice.
     """
     if getcoroutinestate(coroutine) != CORO_CREATED or coroutine.cr_frame.f_globals["__package__"] != __package__:
         return
     variables = getcoroutinelocals(coroutine)
     answer = variables.get("answer", ())
     for held in [*variables.values(), *(answer.values() if type(answer) is dict else answer)]:
-        if type(held) is Coroutine:
+        if type(held) is Coroutine and getcoroutinestate(held) == CORO_CREATED:
             _close_held(held)
             held.close()
