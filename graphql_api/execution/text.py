@@ -1,6 +1,7 @@
 """The text of a plan's functions: a Python function for each selection, with a few lines for each field.
 
-For `{ title owner { name } }` of a `Task`, with Strawberry's resolvers, `make` of it is
+For `{ title owner { name } }` of a `Task` that has its title as an attribute, and a coroutine for its owner, `make`
+makes
 
     def select(run, source, path):
         is_waiting = False

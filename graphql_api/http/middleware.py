@@ -1,4 +1,5 @@
-"""What happens to every request: it gets an id, which its log lines and its answer carry, and may go a shorter way."""
+"""What happens to every request: its headers are sorted, it gets an id, which its log lines and its answer carry, and
+may go a shorter way."""
 
 import re
 from collections.abc import Awaitable

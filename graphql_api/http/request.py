@@ -21,7 +21,7 @@ HEADER_MAX = 1000
 """Characters of a header that is read and remembered: nobody bounds what a client may send."""
 
 FIELDS = "graphql_api.fields"
-"""Where a scope has the headers by their names."""
+"""Where `RequestId`, the first layer, puts the headers into a scope by their names."""
 
 
 class Refusal(RequestError):

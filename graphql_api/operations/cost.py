@@ -71,20 +71,14 @@ class Sizes:
 
     def __init__(self, operation: OperationDefinitionNode) -> None:
         self._defaults = [
-            (one.variable.name.value, one.default_value)
+            (one.variable.name.value, _size(one.default_value and value_from_ast_untyped(one.default_value)))
             for one in operation.variable_definitions or ()
             if not _is_sizeless(one.type)
         ]
 
     def of(self, variables: Mapping[str, Any]) -> tuple[tuple[str, Size], ...]:
         """Each with the name of its variable."""
-        return tuple([(name, self._size(name, default, variables)) for name, default in self._defaults])
-
-    @staticmethod
-    def _size(name: str, default: ValueNode | None, variables: Mapping[str, Any]) -> Size:
-        if name in variables or default is None:
-            return _size(variables.get(name))
-        return _size(value_from_ast_untyped(default))
+        return tuple([(name, _size(variables[name]) if name in variables else size) for name, size in self._defaults])
 
 
 def _is_sizeless(type_: TypeNode) -> bool:
