@@ -1,7 +1,6 @@
 """/graphql: one request, one operation, one answer (GraphQL over HTTP, the draft that its official audit tests)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from graphql import ExecutionResult, GraphQLError, OperationType
@@ -11,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from graphql_api.errors import Code
 from graphql_api.http import request as graphql_request
 from graphql_api.http import sse
+from graphql_api.http.answer import Answer
 from graphql_api.http.graphiql import PAGE
 from graphql_api.http.negotiation import EVENT_STREAM, GRAPHQL_RESPONSE, HTML, JSON, preferred
 from graphql_api.http.request import Refusal
@@ -82,20 +82,6 @@ class Endpoint:
         if media != EVENT_STREAM:
             raise Refusal(406, f"A subscription is answered as {EVENT_STREAM}, named first in Accept, or by WebSocket.")
         return EventStream(self._service, operation, identity, headers)
-
-
-@dataclass(slots=True)
-class Answer:
-    """A response that is whole: an ASGI application that sends it."""
-
-    status: int
-    body: bytes
-    headers: Sequence[tuple[bytes, bytes]]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [*self.headers, (b"content-length", b"%d" % len(self.body))]
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": self.body})
 
 
 def _answered(result: ExecutionResult, media: str) -> Answer:
