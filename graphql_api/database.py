@@ -135,6 +135,7 @@ class Database:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._connect_seconds = settings.connect_timeout_seconds
         self._local = settings.behind_transaction_pooler
         self._statement_timeout = str(max(1, round(settings.statement_timeout_seconds * 1000)))  # 0 is for ever
         self._pool = Pool(
@@ -245,7 +246,7 @@ class Database:
     async def _persist(self, attempt: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         """Try again, ever more slowly, while the connection is at fault, or others who change the same: a database that
         sleeps needs a moment."""
-        deadline = monotonic() + self._settings.connect_timeout_seconds
+        deadline = monotonic() + self._connect_seconds
         pause = 0.05
         while True:
             try:

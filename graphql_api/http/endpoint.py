@@ -50,12 +50,13 @@ class Endpoint:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._settings = service.settings
+        self._graphiql = service.settings.graphiql
+        self._max_body_bytes = service.settings.max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         accept = graphql_request.header(scope, b"accept")
         offered = (JSON, GRAPHQL_RESPONSE, HTML, EVENT_STREAM)
-        if self._settings.graphiql and scope["method"] == "GET" and preferred(accept, offered) == HTML:
+        if self._graphiql and scope["method"] == "GET" and preferred(accept, offered) == HTML:
             await HTMLResponse(PAGE, headers={"Vary": "Accept"})(scope, receive, send)
             return
         media = preferred(accept, (JSON, GRAPHQL_RESPONSE, EVENT_STREAM))
@@ -70,7 +71,7 @@ class Endpoint:
         await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, media: str) -> ASGIApp:
-        query, operation_name, variables = await graphql_request.read(scope, receive, self._settings.max_body_bytes)
+        query, operation_name, variables = await graphql_request.read(scope, receive, self._max_body_bytes)
         headers = scope["headers"]
         identity = await self._service.authenticator.identify(headers)
         operation = self._service.engine.prepare(query, operation_name, variables)

@@ -43,19 +43,18 @@ class Key:
         return self.column.is_(None) if value is None else self.column == value
 
 
-@dataclass(frozen=True, eq=False)
 class Order:
     """Columns to sort by, the last of them unique, so that no two rows share a place."""
 
-    keys: tuple[Key, ...]
-
-    @cached_property
-    def signature(self) -> str:
-        """Tells one order from another inside a cursor."""
-        return ",".join(
+    def __init__(self, keys: tuple[Key, ...]) -> None:
+        self.keys = keys
+        self.signature = ",".join(
             f"{key.name}{'-' if key.descending else '+'}{'n' if key.nullable and key.nulls_first else ''}"
-            for key in self.keys
+            for key in keys
         )
+        """Tells one order from another inside a cursor."""
+        self.values = _values([key.name for key in keys])
+        """Gives the sort keys of a row."""
 
     @cached_property
     def reversed(self) -> Order:
@@ -63,12 +62,6 @@ class Order:
 
     def orderings(self) -> list[sa.ColumnElement[Any]]:
         return [key.ordering() for key in self.keys]
-
-    @cached_property
-    def values(self) -> Callable[[Any], tuple[object, ...]]:
-        """Gives the sort keys of a row."""
-        names = [key.name for key in self.keys]
-        return itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
 
     def after(self, values: Sequence[sa.ColumnElement[Any] | None]) -> sa.ColumnElement[bool]:
         """True for the rows that sort strictly after the row with these keys.
@@ -90,3 +83,7 @@ class Order:
     def before(self, values: Sequence[sa.ColumnElement[Any] | None]) -> sa.ColumnElement[bool]:
         """True for the rows that sort strictly before the row with these keys."""
         return self.reversed.after(values)
+
+
+def _values(names: Sequence[str]) -> Callable[[Any], tuple[object, ...]]:
+    return itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
