@@ -235,7 +235,7 @@ class Database:
             server_settings["statement_timeout"] = self._statement_timeout
         connection = await asyncpg.connect(
             settings.database_url,
-            timeout=settings.connect_timeout_seconds,
+            timeout=self._connect_seconds,
             # a pooler in transaction mode hands the next transaction to another connection, which has not prepared it
             statement_cache_size=0 if self._local else STATEMENTS_MAX,
             server_settings=server_settings,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +37,8 @@ class Server:
 
     address: str
     service: Service
+    sockets: Collection[Any]
+    """uvicorn's protocols, one for each open connection."""
 
     @property
     def followed(self) -> set[str]:
@@ -70,7 +72,8 @@ async def server(settings: Settings) -> AsyncIterator[Server]:
     ticking = asyncio.create_task(server.main_loop())
     try:
         port = server.servers[0].sockets[0].getsockname()[1]
-        yield Server(f"127.0.0.1:{port}", server.lifespan.state["socket"]._service)
+        service = server.lifespan.state["socket"]._service
+        yield Server(f"127.0.0.1:{port}", service, server.server_state.connections)
     finally:
         server.should_exit = True
         await ticking

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from graphql_api.http.negotiation import GRAPHQL_RESPONSE, JSON
 from tests.client import Api, serving, settings
-from tests.conftest import new_database
+from tests.conftest import new_database, until_somebody_waits
 from tests.issuer import ORIGIN, Issuer, Person
 from tests.process import Server, running
 
@@ -493,6 +493,23 @@ async def test_a_connection_that_breaks_in_the_body_harms_nobody(server: Server)
     writer.transport.abort()
     assert (await exchange(server, raw_query(LAST))).endswith(DATA)
     assert not [line for line in server.log if "Traceback" in line or "ERROR" in line]
+
+
+async def test_an_answer_to_somebody_who_has_left_is_no_error(database_url: str, issuer: Issuer, ada: Person) -> None:
+    body = json.dumps({"query": "{ viewer { tasks { totalCount } } }"}).encode()
+    headers = [b"Content-Length: %d" % len(body), f"Authorization: Bearer {await issuer.token(ada)}".encode()]
+    async with running(database_url) as server:
+        owner = await asyncpg.connect(database_url)
+        async with owner.transaction():
+            await owner.execute("LOCK TABLE tasks")
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(raw(body, *headers))
+            await until_somebody_waits(owner)
+            writer.transport.abort()
+            assert (await exchange(server, raw_query(LAST))).endswith(DATA)  # so it has seen the other leave
+        await owner.close()
+        assert (await exchange(server, raw(body, *headers, LAST))).endswith(b'{"totalCount":0}}}}')
+        assert not [line for line in server.log if "Traceback" in line or "ERROR" in line]
 
 
 async def test_open_requests_are_answered_before_the_server_ends(database_url: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.client import settings
-from tests.streams import Server, server
+from tests.streams import SECONDS, Server, server, until
 
 BODY = b'{"query": "{ __typename }"}'
 ANSWER = b'{"data":{"__typename":"Query"}}'
@@ -63,8 +63,9 @@ async def answers(running: Server, *requests: bytes) -> bytes:
     received = b""
     with await connected(running) as connection:
         await loop.sock_sendall(connection, b"".join(requests))
-        while packet := await loop.sock_recv(connection, 65_536):
-            received += packet
+        async with asyncio.timeout(SECONDS):
+            while packet := await loop.sock_recv(connection, 65_536):
+                received += packet
     return received
 
 
@@ -117,7 +118,7 @@ async def test_a_client_that_asks_whether_to_send_the_body_is_told_so_once(runni
 
 
 async def test_who_reads_slowly_gets_every_answer_in_turn(running: Server) -> None:
-    """More than the buffers of both sides hold: the server must wait with the next one."""
+    """More than the buffers of both sides hold: the server waits with the next one, and keeps little in memory."""
     loop = asyncio.get_running_loop()
     query = f"{{ {' '.join(f'a{number}: __typename' for number in range(400))} }}".encode()
     body = b'{"query": "%b"}' % query
@@ -127,7 +128,10 @@ async def test_who_reads_slowly_gets_every_answer_in_turn(running: Server) -> No
     received = 0
     with await connected(running) as connection:
         sending = asyncio.create_task(loop.sock_sendall(connection, one * count + last()))
-        await asyncio.sleep(0.5)
+        await until(lambda: any(protocol.flow.write_paused for protocol in running.sockets))
+        await asyncio.sleep(0.5)  # for all that would come if it did not wait
+        [protocol] = running.sockets
+        assert protocol.transport.get_write_buffer_size() < 200_000
         tail = b""
         while packet := await loop.sock_recv(connection, 65_536):
             joined = tail + packet
