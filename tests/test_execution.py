@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections.abc import AsyncGenerator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from enum import Enum, StrEnum
 from functools import partial
 from inspect import isawaitable
 from itertools import product
 from random import Random
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import pytest
 import strawberry
@@ -41,6 +40,10 @@ from graphql_api.loading import Loader
 from tests.differences import Documents, Schemas, promise, soon, tidy_up
 
 
+class World(Protocol):
+    calls: list[Any]
+
+
 def plan(schema: GraphQLSchema, document: DocumentNode, executor_class: type[Executor[Any]] = Executor) -> Plan:
     operation = next(d for d in document.definitions if isinstance(d, OperationDefinitionNode))
     return Plan(schema, document, operation, executor_class)
@@ -57,18 +60,6 @@ def _error(error: GraphQLError) -> Any:
 
 async def awaited(result: Any) -> Any:
     return await result if isawaitable(result) else result
-
-
-@pytest.fixture
-def collects_afterwards() -> Iterator[None]:
-    """graphql-core leaves coroutines behind when it cancels what has not begun.
-
-    Python says so when they are collected; in the middle of making a named tuple it fails to look at filters then.
-    """
-    gc.disable()
-    yield
-    gc.enable()
-    gc.collect()
 
 
 @pytest.mark.filterwarnings("ignore:coroutine 'Executor:RuntimeWarning")
@@ -92,19 +83,20 @@ def _compare(random: Random, seed: int, asynchronous: bool) -> bool:
     ours = plan(world.schema, document)
     for _ in range(2):  # the second time with a plan that has run
         variables = documents.variables()
-        expected, their_calls = _outcome(
+        expected, their_calls = outcome(
             world,
             lambda variables=variables: execute(
                 world.schema, document, variable_values=variables, root_value={}, executor_class=Executor
             ),
         )
-        got, our_calls = _outcome(world, lambda variables=variables: ours.execute(variables, root={}))
+        got, our_calls = outcome(world, lambda variables=variables: ours.execute(variables, root={}))
         assert shown(got) == shown(expected)
         assert our_calls == their_calls
     return True
 
 
-def _outcome(world: Schemas, run: Any) -> tuple[ExecutionResult, list[Any]]:
+def outcome(world: World, run: Any) -> tuple[ExecutionResult, list[Any]]:
+    """The result once all has come to an end that was begun, and what was called."""
     world.calls = []
 
     async def to_the_end() -> Any:

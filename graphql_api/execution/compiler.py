@@ -1,12 +1,13 @@
 """How a plan is built: what is selected is found out, and becomes a Python function when the first object for it comes.
 
-`text` writes such functions. Here those of one plan are made, each of them once.
+`text` writes such functions, `columns` those for lists. Here those of one plan are made, each of them once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import CodeType
 from typing import Any
 
@@ -14,10 +15,10 @@ from graphql import GraphQLField, GraphQLObjectType, NonNullTypeNode
 from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues
 
-from graphql_api.execution import text
+from graphql_api.execution import columns, text
 from graphql_api.execution.arguments import Arguments
 from graphql_api.execution.completion import completing
-from graphql_api.execution.plans import Completion, Field, Selection
+from graphql_api.execution.plans import Completion, Each, Field, Made, Selection
 from graphql_api.execution.resolvers import call, is_at_hand, resolver
 from graphql_api.execution.run import Request, Run, Steps, to_path
 
@@ -50,7 +51,7 @@ class Compiler:
             for one in request.operation.variable_definitions or ()
             if isinstance(one.type, NonNullTypeNode)
         }
-        self._made: dict[object, tuple[Completion, bool]] = {}
+        self._made: dict[object, Made] = {}
         self.sources: list[str] = []
         """The Python so far, to be read."""
 
@@ -64,10 +65,10 @@ class Compiler:
             request.schema, request.fragments, variables, type_, request.operation
         ).grouped_field_set
         groups = [{key: grouped[key]} for key in grouped] if serial else [grouped]
-        return [self._function(type_, group)[0] for group in groups]
+        return [self._functions(type_, group).function for group in groups]
 
-    def make(self, selection: Selection, run: Run) -> tuple[Completion, bool]:
-        """The function of a selection, and whether all that it gives is at hand.
+    def make(self, selection: Selection, run: Run) -> Made:
+        """The functions of a selection.
 
         Raises GraphQLError where `@skip` or `@include` has no Boolean.
         """
@@ -75,31 +76,23 @@ class Compiler:
         collected = collect_subfields(
             request.schema, request.fragments, run.variables, request.operation, selection.type, selection.details
         )
-        return self._function(selection.type, collected.grouped_field_set)
+        return self._functions(selection.type, collected.grouped_field_set)
 
-    def _function(self, type_: GraphQLObjectType, grouped: GroupedFieldSet) -> tuple[Completion, bool]:
+    def _functions(self, type_: GraphQLObjectType, grouped: GroupedFieldSet) -> Made:
+        request = self._request
         nodes = ((key, *(id(detail.node) for detail in details)) for key, details in grouped.items())
         selected = (type_.name, *nodes)
         if selected not in self._made:
             if self._room.fields < len(grouped):
-                return _by_graphql_core(type_, grouped), False
+                return _ByGraphQLCore(type_, grouped)
             self._room.fields -= len(grouped)
-            self._made[selected] = self._new(type_, grouped)
+            fields = [
+                self._field(key, definition, type_, details)
+                for key, details in grouped.items()
+                if (definition := request.schema.get_field(type_, details[0].node.name.value))
+            ]
+            self._made[selected] = _Functions(type_, fields, self.sources)
         return self._made[selected]
-
-    def _new(self, type_: GraphQLObjectType, grouped: GroupedFieldSet) -> tuple[Completion, bool]:
-        fields = [
-            self._field(key, definition, type_, details)
-            for key, details in grouped.items()
-            if (definition := self._request.schema.get_field(type_, details[0].node.name.value))
-        ]
-        written, names = text.select(type_, fields)
-        source, code = _compiled(written)
-        self.sources.append(source)
-        made: dict[str, Any] = {}
-        exec(code, text.COMMON, made)  # noqa: S102  # a client chooses among names, and writes no code
-        function: Completion = made["make"](*names.values())
-        return function, all(map(is_at_hand, fields))
 
     def _field(self, key: str, definition: GraphQLField, parent: GraphQLObjectType, details: FieldDetailsList) -> Field:
         field = Field(key, definition, parent, details)
@@ -107,6 +100,33 @@ class Compiler:
         field.call = call(definition, self._strawberry)
         field.resolve = resolver(field)
         return completing(field, field, self.make)
+
+
+class _Functions:
+    """Those of what is selected of objects of one type."""
+
+    def __init__(self, type_: GraphQLObjectType, fields: Sequence[Field], sources: list[str]) -> None:
+        self._type = type_
+        self._fields = fields
+        self._sources = sources
+        self.is_at_hand = all(map(is_at_hand, fields))
+
+    @cached_property
+    def function(self) -> Completion:
+        made: Completion = self._made(*text.select(self._type, self._fields))
+        return made
+
+    @cached_property
+    def each(self) -> Each | None:
+        written = columns.each(self._type, self._fields)
+        return self._made(*written) if written else None
+
+    def _made(self, written: str, names: text.Names) -> Any:
+        source, code = _compiled(written)
+        self._sources.append(source)
+        made: dict[str, Any] = {}
+        exec(code, text.COMMON, made)  # noqa: S102  # a client chooses among names, and writes no code
+        return made["make"](*names.values())
 
 
 def _compiled(source: str) -> tuple[str, CodeType]:
@@ -119,8 +139,15 @@ def _remembered(source: str) -> tuple[str, CodeType]:
     return source, compile(source, "<plan>", "exec")
 
 
-def _by_graphql_core(type_: GraphQLObjectType, grouped: GroupedFieldSet) -> Completion:
-    def select(run: Run, source: Any, path: Steps | None) -> Any:
-        return run.core.execute_fields(type_, source, path and to_path(path), grouped, None)
+class _ByGraphQLCore:
+    """What is left to it."""
 
-    return select
+    is_at_hand = False
+    each = None
+
+    def __init__(self, type_: GraphQLObjectType, grouped: GroupedFieldSet) -> None:
+        self._type = type_
+        self._grouped = grouped
+
+    def function(self, run: Run, source: Any, path: Steps | None) -> Any:
+        return run.core.execute_fields(self._type, source, path and to_path(path), self._grouped, None)

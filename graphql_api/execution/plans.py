@@ -1,9 +1,9 @@
 """What a plan is: an operation in which all is decided that does not depend on data.
 
 A plan is a tree. A `Selection` is what is asked of an object of one type: a Python function, made by `compiler` when
-the first such object comes, with a few lines for each field. A `Field` is a `Place` of an answer with a resolver. A
-`Place` is where a value may stand, a field or an item of a list: it knows how to complete a value, and where an error
-goes.
+the first such object comes, with a few lines for each field, and another one for lists of them. A `Field` is a `Place`
+of an answer with a resolver. A `Place` is where a value may stand, a field or an item of a list: it knows how to
+complete a value, and where an error goes.
 
 Completing gives the value for the answer, or a coroutine that will give it, and raises what went wrong. What `finish`
 puts into an answer may also be a `Pending`.
@@ -12,7 +12,7 @@ puts into an answer may also be a `Pending`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from graphql import (
     FieldNode,
@@ -30,7 +30,7 @@ from graphql.pyutils import is_awaitable
 from graphql_api.execution.arguments import Arguments
 from graphql_api.execution.promises import Promise
 from graphql_api.execution.run import Run, Steps, to_path
-from graphql_api.execution.values import PLAIN, Coroutine, coerced, is_plain
+from graphql_api.execution.values import PLAIN, Coroutine, Surprise, coerced, is_plain
 from graphql_api.execution.waiting import Pending, leave
 
 Completion = Callable[[Run, Any, Any], Any]
@@ -155,24 +155,57 @@ class Field(Place):
 class Selection:
     """What a field asks of objects of one type. `function(run, source, path)` gives it as a dict, or as a coroutine."""
 
-    __slots__ = ("_make", "details", "function", "is_at_hand", "type")
+    __slots__ = ("_make", "details", "each", "function", "is_at_hand", "type")
 
     function: Completion
     is_at_hand: bool
     """True when the function is made, and nobody is likely to wait for anything in it."""
+    each: Each | None
+    """Gives the same for plain objects, as dicts; None where each needs the closer look of `function`."""
 
     def __init__(self, type_: GraphQLObjectType, details: FieldDetailsList, make: Make) -> None:
         self.type = type_
         self.details = details
         self.function = self._first
+        self.each = self._first_each
         self.is_at_hand = False
         self._make = make
 
     def _first(self, run: Run, source: Any, path: Steps) -> Any:
         """Stands for the function until there is an object. What is never reached is never made."""
-        self.function, self.is_at_hand = self._make(self, run)
+        made = self._make(self, run)
+        self.function, self.is_at_hand = made.function, made.is_at_hand
         return self.function(run, source, path)
 
+    def _first_each(self, run: Run, sources: list[Any]) -> list[Any]:
+        self.each = self._make(self, run).each
+        return self.all(run, sources)
 
-Make = Callable[[Selection, Run], tuple[Completion, bool]]
-"""Makes the function of a selection; True with it where all that it gives is at hand."""
+    def all(self, run: Run, sources: list[Any]) -> list[Any]:
+        """What `each` gives. Raises `Surprise` where there is no such function, and whatever a resolver raises."""
+        if self.each is None:
+            raise Surprise
+        return self.each(run, sources)
+
+    def all_present(self, run: Run, sources: list[Any]) -> list[Any]:
+        """The same, with None for None."""
+        answers = iter(self.all(run, [source for source in sources if source is not None]))
+        return [None if source is None else next(answers) for source in sources]
+
+
+Each = Callable[[Run, list[Any]], list[Any]]
+"""Completes many plain objects in a run. Raises `Surprise`, and whatever a resolver raises."""
+
+
+class Made(Protocol):
+    """What a `Selection` has under the same names; each function is made when it is first wanted."""
+
+    @property
+    def function(self) -> Completion: ...
+    @property
+    def is_at_hand(self) -> bool: ...
+    @property
+    def each(self) -> Each | None: ...
+
+
+Make = Callable[[Selection, Run], Made]

@@ -33,13 +33,21 @@ from graphql.pyutils import inspect
 
 from graphql_api.execution.plans import Field
 from graphql_api.execution.resolvers import CAST, Call, attribute, checks_its_class, is_coroutine, own_class
-from graphql_api.execution.values import PLAIN, Coroutine, leaf
+from graphql_api.execution.values import PLAIN, Coroutine, Surprise, leaf, plain, surprise
 from graphql_api.execution.waiting import PENDING, together
 
 Names = dict[str, Any]
 """What the text finds under the names in it."""
 
-COMMON: Names = {"PLAIN": PLAIN, "PENDING": PENDING, "Coroutine": Coroutine, "together": together}
+COMMON: Names = {
+    "PLAIN": PLAIN,
+    "PENDING": PENDING,
+    "Coroutine": Coroutine,
+    "Surprise": Surprise,
+    "plain": plain,
+    "surprise": surprise,
+    "together": together,
+}
 """The names that are the same in every text."""
 
 
@@ -55,8 +63,13 @@ def select(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Name
             body += [f"# {field.key}: {field.type}", *_field(field, number, names)]
             answer.append(f"{field.key!r}: v{number}")
     body += [f"answer = {{{', '.join(answer)}}}", "return together(answer) if is_waiting else answer"]
-    function = ["def select(run, source, path):", *_indented(body)]
-    return "\n".join([f"def make({', '.join(names)}):", *_indented([*function, "return select"]), ""]), names
+    return defined("select", "run, source, path", body, names), names
+
+
+def defined(name: str, parameters: str, body: Sequence[str], names: Names) -> str:
+    """The text of `make`, which gives the function of this body for what stands for the names."""
+    function = [f"def {name}({parameters}):", *_indented(body), f"return {name}"]
+    return "\n".join([f"def make({', '.join(names)}):", *_indented(function), ""])
 
 
 def _checked(type_: GraphQLObjectType, names: Names) -> list[str]:
@@ -81,7 +94,7 @@ def _field(field: Field, number: int, names: Names) -> list[str]:
     names[f] = field
     path = f"(path, {field.key!r}, {field.parent.name!r})"
     given = f"{f}.arguments(run.variables)" if field.arguments else "{}"
-    call = _call(field, f, path, names)
+    call = call_text(field, f, path, names)
     if is_coroutine(field.definition):
         later = f"awaited(run, {call}, {path})" if call else f"later(run, source, {path}, {given})"
         lines = [f"{v}, is_waiting = {f}.{later}, True"]
@@ -99,7 +112,7 @@ def _field(field: Field, number: int, names: Names) -> list[str]:
     ]
 
 
-def _call(field: Field, f: str, path: str, names: Names) -> str:
+def call_text(field: Field, f: str, path: str, names: Names) -> str:
     """The call of a resolver whose arguments are certain, and are Python's as they are; empty for any other."""
     call: Call | None = field.call
     given = field.arguments

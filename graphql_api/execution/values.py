@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import CoroutineType, GeneratorType
-from typing import Any
+from typing import Any, NoReturn
 
 from graphql import GraphQLLeafType, is_enum_type
 from graphql.pyutils import Undefined, inspect, is_awaitable
@@ -38,6 +38,22 @@ def is_plain(value: object) -> bool:
     if not hasattr(kind, "__getattr__") and len(PLAIN) < PLAIN_MAX:  # what it makes up could be `__await__`
         PLAIN.add(kind)
     return True
+
+
+class Surprise(Exception):
+    """Something unusual among many values, for which nothing is prepared."""
+
+
+def surprise(value: object) -> NoReturn:
+    """Raises `Surprise`. A coroutine is closed, as nobody will wait for it."""
+    if type(value) is Coroutine:
+        value.close()
+    raise Surprise
+
+
+def plain(value: Any) -> Any:
+    """The value, if it is plain. Raises `Surprise`."""
+    return value if type(value) in PLAIN or is_plain(value) else surprise(value)
 
 
 @dataclass(frozen=True, slots=True)

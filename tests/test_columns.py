@@ -1,0 +1,330 @@
+"""Long lists of objects are completed field by field, and by their answers nobody can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from datetime import UTC, datetime
+from enum import Enum
+from functools import partial
+from random import Random
+from types import SimpleNamespace
+from typing import Any, NewType, TypeVar, cast
+
+import pytest
+import strawberry
+from graphql import ExecutionResult, execute, parse
+from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext as Core
+
+from graphql_api.execution.completion import MANY
+from graphql_api.execution.executor import Plan
+from tests.test_execution import outcome, plan, shown
+
+T = TypeVar("T")
+
+Misdeeds = dict[str, str]
+"""What resolvers of an object do wrong, by their names."""
+
+
+class World:
+    """The resolvers that were called in an execution, with the numbers of their objects."""
+
+    calls: list[tuple[str, int]]
+
+
+world = World()
+
+
+class Soon:
+    """Gives the value to all who wait for it, and looks like something similar."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __getattr__(self, name: str) -> Any:
+        return -1 if name == "number" else getattr(self._value, name)
+
+    def __repr__(self) -> str:
+        return "Soon"
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        yield
+        return self._value
+
+
+async def soon(value: object) -> object:
+    return value
+
+
+def failure(value: object) -> object:
+    raise ValueError(f"no {value}")
+
+
+MISDEEDS: dict[str, Callable[[Any], object]] = {
+    "raises": failure,
+    "gives an error": lambda value: ValueError(f"no {value}"),
+    "gives nothing": lambda value: None,
+    "gives a number": lambda value: value if isinstance(value, Thing | Box | None) else 2**40,
+    "gives a dict": lambda value: value if isinstance(value, Thing | Box | None) else {"of": str(value)},
+    "gives a coroutine": soon,
+    "gives what is to be awaited": Soon,
+}
+
+
+def act(one: Any, name: str, value: T) -> T:
+    """What the resolver of this name gives for an object."""
+    world.calls.append((name, one.number))
+    misdeed = MISDEEDS.get(one.misdeeds.get(name))
+    return cast("T", misdeed(value)) if misdeed else value
+
+
+@strawberry.enum
+class Size(Enum):
+    SMALL = 1
+    LARGE = strawberry.enum_value(2, name="BIG")
+
+
+Word = NewType("Word", str)
+"""Numbers become null, which no scalar may do."""
+
+SCALARS: dict[object, Any] = {
+    Word: strawberry.scalar(name="Word", serialize=lambda value: None if isinstance(value, int) else str(value))
+}
+
+
+@strawberry.type
+class Box:
+    """It has no interface, and so nobody asks whether an object is one."""
+
+    word: Word
+
+
+@strawberry.interface
+class Named:
+    @strawberry.field
+    def id(self) -> strawberry.ID:
+        return act(self, "id", strawberry.ID("id"))
+
+
+@strawberry.type
+class Thing(Named):
+    number: int
+    misdeeds: strawberry.Private[Misdeeds]
+    plain: str | None = "plain"
+
+    @strawberry.field
+    def text(self) -> str:
+        return act(self, "text", "text")
+
+    @strawberry.field
+    def perhaps(self) -> str | None:
+        return act(self, "perhaps", "perhaps" if self.number % 2 else None)
+
+    @strawberry.field
+    def real(self) -> float | None:
+        return act(self, "real", 0.5)
+
+    @strawberry.field
+    def flag(self) -> bool:
+        return act(self, "flag", True)
+
+    @strawberry.field
+    def size(self) -> Size:
+        return act(self, "size", Size.LARGE)
+
+    @strawberry.field
+    def moment(self) -> datetime | None:
+        return act(self, "moment", datetime(2026, 1, 1, tzinfo=UTC))
+
+    @strawberry.field
+    def word(self) -> Word | None:
+        return act(self, "word", Word("word"))
+
+    @strawberry.field
+    def box(self) -> Box | None:
+        return act(self, "box", Box(word=Word("in a box")))
+
+    @strawberry.field
+    def added(self, to: int = 1) -> int | None:
+        return act(self, "added", self.number + to)
+
+    @strawberry.field
+    def of(self, parent: strawberry.Parent[Any]) -> int:
+        return act(self, "of", self.number + int(parent.number))
+
+    @strawberry.field
+    def told(self, info: strawberry.Info) -> str | None:
+        return act(self, "told", f"{info.field_name} at {info.path.prev.key if info.path.prev else None}")
+
+    @strawberry.field
+    async def later(self) -> str | None:
+        return act(self, "later", "later")
+
+    @strawberry.field
+    def words(self) -> list[str] | None:
+        return act(self, "words", ["some", "words"])
+
+
+@strawberry.type
+class Edge:
+    """See `Box`."""
+
+    number: strawberry.Private[int]
+    misdeeds: strawberry.Private[Misdeeds]
+    thing: strawberry.Private[Thing]
+
+    @strawberry.field
+    def cursor(self) -> str:
+        return act(self, "cursor", f"cursor {self.number}")
+
+    @strawberry.field
+    def node(self) -> Thing:
+        return act(self, "node", self.thing)
+
+    @strawberry.field
+    def other(self) -> Thing | None:
+        return act(self, "other", self.thing if self.number % 3 else None)
+
+
+@strawberry.type
+class Query:
+    edges: list[Edge]
+    some_edges: list[Edge | None] | None
+    things: list[Thing]
+    some_things: list[Thing | None]
+
+
+SCHEMA = strawberry.Schema(Query, config=StrawberryConfig(scalar_map=SCALARS))._schema
+AT_HAND = ["id", "number", "plain", "text", "perhaps", "real", "flag", "size", "moment", "__typename", "again: text"]
+AT_HAND += ["added", "added(to: 2)", "added(to: $to)", "of", "word", "box { word }"]
+OTHERS = ["told", "later", "words", "added(to: $perhaps)"]
+RESOLVERS = [
+    "word",
+    "box",
+    "id",
+    "text",
+    "perhaps",
+    "real",
+    "flag",
+    "size",
+    "moment",
+    "added",
+    "of",
+    "told",
+    "later",
+    "words",
+]
+
+
+def document(random: Random) -> str:
+    def of_things() -> str:
+        fields = random.sample(AT_HAND, random.randint(1, 6)) + random.sample(OTHERS, random.choice([0, 0, 0, 1]))
+        named = (f"a{number}: {name}" if "(" in name else name for number, name in enumerate(fields))
+        return f"{{ {' '.join(named)} }}"
+
+    def of_edges() -> str:
+        parts = ["cursor", f"node {of_things()}", f"other {of_things()}", "__typename"]
+        return f"{{ {' '.join(random.sample(parts, random.randint(1, 4)))} }}"
+
+    edges, things = random.choice(["edges", "someEdges"]), random.choice(["things", "someThings"])
+    return f"query ($to: Int!, $perhaps: Int) {{ {edges} {of_edges()} {things} {of_things()} }}"
+
+
+def root(random: Random, count: int, wrong: float) -> Query:
+    """Things and edges; this share of their resolvers does something wrong, and some items are none."""
+
+    def misdeeds(*names: str) -> Misdeeds:
+        return {name: random.choice([*MISDEEDS]) for name in names if random.random() < wrong}
+
+    def some(values: list[Any]) -> list[Any]:
+        odd: list[Callable[[Any], Any]] = [Soon, lambda value: ValueError("no item")]
+        missing = random.choice([0, 0.3])
+        return [
+            random.choice(odd)(value) if random.random() < wrong else None if random.random() < missing else value
+            for value in values
+        ]
+
+    things = [Thing(number=number, misdeeds=misdeeds(*RESOLVERS)) for number in range(count)]
+    edges = [Edge(number=one.number, misdeeds=misdeeds("cursor", "node", "other"), thing=one) for one in things]
+    return Query(edges=edges, some_edges=some(edges), things=things, some_things=some(things))
+
+
+VARIABLES = {"to": 3}
+
+
+def asked(ours: Plan, given: Query) -> tuple[ExecutionResult, list[tuple[str, int]]]:
+    return outcome(world, partial(ours.execute, VARIABLES, root=given))
+
+
+@pytest.mark.filterwarnings("ignore:coroutine 'Executor:RuntimeWarning")  # graphql-core's, as in `test_execution`
+@pytest.mark.filterwarnings("ignore:coroutine 'soon:RuntimeWarning")  # left where null stands, as under graphql-core
+@pytest.mark.usefixtures("collects_afterwards")
+@pytest.mark.parametrize("chunk", range(8))
+def test_gives_the_same_data_and_errors_as_graphql_core(chunk: int) -> None:
+    by_columns = 0
+    for seed in range(chunk * 40, chunk * 40 + 40):
+        random = Random(seed)
+        query = parse(document(random))
+        for wrong in (0, 0.01, 0.05, 0.3):
+            given = root(random, random.choice([0, 1, MANY - 1, MANY, 20]), wrong)
+            core = partial(execute, SCHEMA, query, given, variable_values=VARIABLES, executor_class=Core)
+            expected, their_calls = outcome(world, core)
+            ours = plan(SCHEMA, query, Core)
+            first, _ = asked(ours, given)
+            second, our_calls = asked(ours, given)
+            assert shown(first) == shown(expected), seed
+            assert shown(second) == shown(expected), seed
+            assert sorted(our_calls) == sorted(their_calls), seed
+            by_columns += our_calls != their_calls
+    assert by_columns >= 10
+
+
+def test_a_field_is_resolved_for_all_objects_before_the_next() -> None:
+    ours = plan(SCHEMA, parse("{ edges { cursor node { text flag } } }"), Core)
+    _, calls = asked(ours, root(Random(1), MANY, 0))
+    assert calls == [(name, number) for name in ("cursor", "node", "text", "flag") for number in range(MANY)]
+
+
+def test_few_objects_are_completed_one_by_one() -> None:
+    ours = plan(SCHEMA, parse("{ things { text flag } }"), Core)
+    _, calls = asked(ours, root(Random(1), MANY - 1, 0))
+    assert calls == [(name, number) for number in range(MANY - 1) for name in ("text", "flag")]
+
+
+@pytest.mark.parametrize("field", OTHERS)
+def test_a_field_that_asks_for_more_than_its_object_is_known_before_the_first_call(field: str) -> None:
+    ours = plan(SCHEMA, parse(f"query ($perhaps: Int) {{ things {{ text {field} }} }}"), Core)
+    assert asked(ours, root(Random(1), MANY, 0))[1].count(("text", 0)) == 1
+
+
+def test_objects_may_be_missing() -> None:
+    given = root(Random(1), MANY, 0)
+    given.some_edges = [None, *given.edges]
+    query = "{ someEdges { cursor other { text perhaps } } }"
+    result, calls = asked(plan(SCHEMA, parse(query), Core), given)
+    assert (result.data or {})["someEdges"][:3] == [
+        None,
+        {"cursor": "cursor 0", "other": None},
+        {"cursor": "cursor 1", "other": {"text": "text", "perhaps": "perhaps"}},
+    ]
+    assert [name for name, _ in calls] == [*["cursor"] * 8, *["other"] * 8, *["text"] * 5, *["perhaps"] * 5]
+
+
+@pytest.mark.parametrize("misdeed", MISDEEDS)
+@pytest.mark.parametrize("resolver", ["node", "text"])
+def test_a_plan_that_was_surprised_asks_no_resolver_in_vain_again(resolver: str, misdeed: str) -> None:
+    ours = plan(SCHEMA, parse("{ edges { cursor node { text } } }"), Core)
+    given = root(Random(1), MANY, 0)
+    (given.things if resolver == "text" else given.edges)[3].misdeeds[resolver] = misdeed
+    counts = [asked(ours, given)[1].count(("cursor", 0)) for _ in range(3)]
+    harmless = resolver == "node" and misdeed in ("gives a number", "gives a dict")
+    assert counts == ([1, 1, 1] if harmless else [2, 1, 1])
+
+
+@pytest.mark.parametrize("turn", [partial(strawberry.cast, Edge), lambda one: SimpleNamespace(**vars(one))])
+def test_an_object_of_another_type_is_refused(turn: Callable[[Thing], Any]) -> None:
+    given = root(Random(1), MANY, 0)
+    given.things[4] = turn(given.things[4])
+    result, _ = asked(plan(SCHEMA, parse("{ things { text } }"), Core), given)
+    assert result.errors
+    assert result.errors[0].path == ["things", 4]
