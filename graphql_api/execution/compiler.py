@@ -79,7 +79,6 @@ class Compiler:
         return self._functions(selection.type, collected.grouped_field_set)
 
     def _functions(self, type_: GraphQLObjectType, grouped: GroupedFieldSet) -> Made:
-        request = self._request
         nodes = ((key, *(id(detail.node) for detail in details)) for key, details in grouped.items())
         selected = (type_.name, *nodes)
         if selected not in self._made:
@@ -89,7 +88,7 @@ class Compiler:
             fields = [
                 self._field(key, definition, type_, details)
                 for key, details in grouped.items()
-                if (definition := request.schema.get_field(type_, details[0].node.name.value))
+                if (definition := self._request.schema.get_field(type_, details[0].node.name.value))
             ]
             self._made[selected] = _Functions(type_, fields, self.sources)
         return self._made[selected]
