@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import cached_property
 from time import monotonic
 from typing import Any, NamedTuple, TypeVar
@@ -116,6 +116,14 @@ class Statement:
         result = self.expression.compile(dialect=_DIALECT)
         assert isinstance(result, SQLCompiler)
         return result
+
+
+NO_VALUES: Mapping[str, Any] = {}
+
+
+def parameter(name: str, type_: sa.types.TypeEngine[Any], values: Mapping[str, Any]) -> sa.BindParameter[Any]:
+    """A parameter with its value among these, or one that is still to be filled in."""
+    return sa.bindparam(name, values[name], type_) if name in values else sa.bindparam(name, type_=type_)
 
 
 class Filled(NamedTuple):

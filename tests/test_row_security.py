@@ -10,6 +10,7 @@ import pytest
 from graphql_api.database import ROLE, Database, Filled, compiled
 from graphql_api.relay.connections import Window
 from graphql_api.tasks import reads, writes
+from graphql_api.tasks.filters import EVERYTHING
 from graphql_api.tasks.orders import NEWEST_FIRST
 
 pytestmark = pytest.mark.usefixtures("tasks")
@@ -242,8 +243,8 @@ async def test_a_statement_that_sets_its_user_sets_it_before_it_looks_at_any_row
         assert not await reads.by_ids(direct, "ada", [ids[HIS]])
         assert {row["id"] for row in await reads.by_ids(direct, "ada", list(ids.values()))} == set(seen)
         for scope in (reads.owned_by, reads.assigned_to):
-            assert len(await reads.page(direct, "ada", scope, None, window, frozenset({"title"}))) == 1
-            assert await reads.count(direct, "ada", scope, None) == 1
+            assert len(await reads.page(direct, "ada", scope, EVERYTHING, window, frozenset({"title"}))) == 1
+            assert await reads.count(direct, "ada", scope, EVERYTHING) == 1
         made = await writes.create(direct, "ada", None, {"title": "new"})
         assert (await writes.made_before(direct, "ada", made["id"])) == made
         for id in seen:

@@ -67,6 +67,20 @@ async def test_ten_tasks_by_alias_cost_one_statement(api: Api, ada: Person, stat
     assert len(statements) == 1
 
 
+async def test_filters_that_differ_in_values_share_statements_that_set_their_user(
+    api: Api, ada: Person, statements: Statements
+) -> None:
+    query = "query($filter: TaskFilter) { viewer { tasks(filter: $filter) { totalCount nodes { id } } } }"
+    await api.data(ada, "{ viewer { id } }")
+    statements.clear()
+    for word, status, days in (("milk", ["PENDING"], "P1D"), ("oats", ["COMPLETED", "IN_PROGRESS"], "-P7D")):
+        wanted = {"search": word, "title": {"contains": word}, "status": {"in": status}, "dueDate": {"lt": days}}
+        await api.data(ada, query, filter={"or": [wanted, {"overdue": True}], "not": {"priority": {"eq": "LOW"}}})
+    page, count, *again = statements
+    assert again == [page, count]
+    assert all("set_config('app.user_id'" in sql for sql in (page, count))
+
+
 @pytest.mark.parametrize(
     ("selection", "cost"),
     [

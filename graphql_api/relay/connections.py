@@ -11,6 +11,7 @@ import sqlalchemy as sa
 import strawberry
 from strawberry import UNSET
 
+from graphql_api.database import NO_VALUES, parameter
 from graphql_api.errors import bad_input
 from graphql_api.relay import cursors
 from graphql_api.relay.keyset import Order
@@ -19,8 +20,6 @@ PAGE_DEFAULT = 20
 PAGE_MAX = 100
 WINDOWS_MAX = 1000
 """Most ask for a first page, and few sizes are in use: such windows are made once."""
-
-NOTHING: Mapping[str, Any] = {}
 
 Row = TypeVar("Row")
 T = TypeVar("T")
@@ -83,7 +82,7 @@ class Shape(NamedTuple):
     after: tuple[bool, ...] | None
     before: tuple[bool, ...] | None
 
-    def cut(self, rows: sa.Select[Any], values: Mapping[str, Any] = NOTHING) -> sa.Select[Any]:
+    def cut(self, rows: sa.Select[Any], values: Mapping[str, Any] = NO_VALUES) -> sa.Select[Any]:
         """The statement that reads a page of these rows, and one row more to know whether the list goes on.
 
         `values` are those of `Window.values`; without them its parameters are still to be filled in.
@@ -93,11 +92,11 @@ class Shape(NamedTuple):
             rows = rows.where(self.order.after(self._keys("after", self.after, values)))
         if self.before is not None:
             rows = rows.where(self.order.before(self._keys("before", self.before, values)))
-        return rows.order_by(*order.orderings()).limit(_parameter("limit", sa.Integer(), values))
+        return rows.order_by(*order.orderings()).limit(parameter("limit", sa.Integer(), values))
 
     def _keys(self, name: str, nulls: Sequence[bool], values: Mapping[str, Any]) -> list[sa.ColumnElement[Any] | None]:
         return [
-            None if is_null else _parameter(f"{name}_{place}", key.column.type, values)
+            None if is_null else parameter(f"{name}_{place}", key.column.type, values)
             for place, (key, is_null) in enumerate(zip(self.order.keys, nulls, strict=True))
         ]
 
@@ -175,10 +174,6 @@ def _check(first: int | None, last: int | None) -> None:
     for name, size in (("first", first), ("last", last)):
         if size is not None and not 1 <= size <= PAGE_MAX:
             raise bad_input(f"`{name}` is {size}; it must be from 1 to {PAGE_MAX}.")
-
-
-def _parameter(name: str, type_: sa.types.TypeEngine[Any], values: Mapping[str, Any]) -> sa.BindParameter[Any]:
-    return sa.bindparam(name, values[name], type_) if name in values else sa.bindparam(name, type_=type_)
 
 
 def _keys(order: Order, name: str, cursor: str | None) -> tuple[Any, ...] | None:

@@ -1,18 +1,21 @@
 """The filter language: what a client may ask for, and what that means in SQL.
 
+A filter is read in two parts, its shape and its values, so that the statement of each shape is made once.
+
 Every comparison is true or false, never unknown: with a null it is false, so `not` is always the complement.
 """
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
 import strawberry
 from strawberry import UNSET
 
+from graphql_api.database import NO_VALUES, parameter
 from graphql_api.errors import Code, RequestError
 from graphql_api.scalars import DateTimeOrDuration, Duration
 from graphql_api.tasks.models import Priority, Status, table
@@ -26,6 +29,9 @@ VALUES_MAX = 100
 SEARCH_MAX = 1000
 
 Condition = sa.ColumnElement[bool]
+
+Shape = tuple[Any, ...]
+"""How a condition reads, whatever it compares with: `("and_", ("completed", False), ("title", "eq", "filter_0"))`."""
 
 
 def _given(description: str, **options: Any) -> Any:
@@ -114,24 +120,37 @@ class BadFilter(RequestError):
         self.place = re.findall(r"\w+", path)
 
 
-def condition(task_filter: TaskFilter | None, now: datetime) -> Condition | None:
-    """The filter in SQL, None without one; durations count from `now`.
+class Filter(NamedTuple):
+    """A filter that was read: its shape, and the values of the parameters that are named in it."""
+
+    shape: Shape
+    values: Mapping[str, Any]
+
+
+EVERYTHING = Filter(("and_",), {})
+
+
+def read(task_filter: TaskFilter | None, now: datetime) -> Filter:
+    """What the client says, or `EVERYTHING`; durations count from `now`.
 
     Raises `BadFilter`, which is a BAD_USER_INPUT.
     """
-    return None if task_filter is None else _Translation(now).level(task_filter, "filter", 1)
+    if task_filter is None:
+        return EVERYTHING
+    reading = _Reading(now)
+    return Filter(reading.level(task_filter, "filter", 1), reading.values)
 
 
 OPERATORS: dict[str, Callable[[Any, Any], Condition]] = {
     "eq": lambda column, value: column == value,
     "neq": lambda column, value: column != value,
-    "in_": lambda column, values: column == sa.any_(sa.literal(values, sa.ARRAY(column.type))),
-    "nin": lambda column, values: column != sa.all_(sa.literal(values, sa.ARRAY(column.type))),
+    "in_": lambda column, values: column == sa.any_(values),
+    "nin": lambda column, values: column != sa.all_(values),
     "lt": lambda column, value: column < value,
     "lte": lambda column, value: column <= value,
     "gt": lambda column, value: column > value,
     "gte": lambda column, value: column >= value,
-    "contains": lambda column, value: sa.func.strpos(column, value) > 0,
+    "contains": lambda column, value: sa.func.strpos(column, value) > sa.literal_column("0"),
     "starts_with": lambda column, value: sa.func.starts_with(column, value),
     "is_null": lambda column, wanted: column.is_(None) if wanted else column.is_not(None),
 }
@@ -148,54 +167,86 @@ COLUMNS: dict[str, sa.ColumnElement[Any]] = {
 }
 
 
-class _Translation:
-    """One filter on its way into SQL, counting its conditions."""
+def condition(shape: Shape, values: Mapping[str, Any] = NO_VALUES) -> Condition:
+    """The SQL of a filter. Without values its parameters are still to be filled in."""
+    match shape:
+        case "and_", *parts:
+            return sa.and_(sa.true(), *(condition(part, values) for part in parts))
+        case "or_", *parts:
+            return sa.or_(sa.false(), *(condition(part, values) for part in parts))
+        case "not_", part:
+            return sa.not_(condition(part, values))
+        case "completed", wanted:
+            return cast("Condition", table.c.completed.is_(wanted))
+        case "overdue", now:
+            return is_overdue(parameter(now, table.c.due_date.type, values))
+        case "search", text:
+            return _search(parameter(text, sa.String(), values))
+    column, operator, operand = shape
+    return _comparison(COLUMNS[column], operator, operand, values)
+
+
+def _comparison(column: Any, operator: str, operand: Any, values: Mapping[str, Any]) -> Condition:
+    if operator == "is_null":
+        return OPERATORS[operator](column, operand)
+    types = {"in_": sa.ARRAY(column.type), "nin": sa.ARRAY(column.type)}
+    compared = OPERATORS[operator](column, parameter(operand, types.get(operator, column.type), values))
+    return compared.is_(True) if column.nullable else compared
+
+
+class _Reading:
+    """One filter as it is read: its conditions are checked and counted, their values put aside."""
 
     def __init__(self, now: datetime) -> None:
+        self.values: dict[str, Any] = {}
         self._now = now
         self._conditions = 0
         self._filters = 0
 
-    def level(self, task_filter: TaskFilter, path: str, depth: int) -> Condition:
+    def level(self, task_filter: TaskFilter, path: str, depth: int) -> Shape:
         if depth > DEPTH_MAX:
             raise BadFilter(path, f"is {depth} levels deep; a filter has at most {DEPTH_MAX}.")
         self._filters += depth > 1
         if self._filters > FILTERS_MAX:
             raise BadFilter(path, f"is filter {self._filters} in a filter; at most {FILTERS_MAX} are allowed.")
-        parts = [self._part(task_filter, name, value, path, depth) for name, value in _fields(task_filter)]
-        return sa.and_(sa.true(), *parts)
+        return ("and_", *(self._part(name, value, path, depth) for name, value in _fields(task_filter)))
 
-    def _part(self, task_filter: TaskFilter, name: str, value: Any, path: str, depth: int) -> Condition:
+    def _part(self, name: str, value: Any, path: str, depth: int) -> Shape:
         here = f"{path}.{_graphql_name(name)}"
         if name in ("and_", "or_"):
-            levels = [self.level(item, f"{here}[{index}]", depth + 1) for index, item in enumerate(value)]
-            return sa.and_(sa.true(), *levels) if name == "and_" else sa.or_(sa.false(), *levels)
+            return (name, *(self.level(item, f"{here}[{index}]", depth + 1) for index, item in enumerate(value)))
         if name == "not_":
-            return sa.not_(self.level(value, here, depth + 1))
+            return (name, self.level(value, here, depth + 1))
         if name in COLUMNS:
-            return self._comparison(COLUMNS[name], value, here)
+            return ("and_", *self._comparisons(name, value, here))
         self._count(here)
         if name == "search":
             if len(value) > SEARCH_MAX:
                 raise BadFilter(here, f"has {len(value)} characters; at most {SEARCH_MAX} are allowed.")
-            return _search(_text(value, here))
+            return (name, self._put_aside(_text(value, here))) if value.strip() else EVERYTHING.shape
         if name == "overdue":
-            overdue = is_overdue(self._now)
-            return overdue if value else sa.not_(overdue)
-        return cast("Condition", table.c.completed.is_(value))
+            overdue = (name, self._put_aside(self._now))
+            return overdue if value else ("not_", overdue)
+        return (name, value)
 
-    def _comparison(self, column: Any, comparator: Any, path: str) -> Condition:
-        parts = []
+    def _comparisons(self, column: str, comparator: Any, path: str) -> Iterator[Shape]:
         for name, value in _fields(comparator):
             here = f"{path}.{_graphql_name(name)}"
             self._count(here)
             if isinstance(value, list) and len(value) > VALUES_MAX:
                 raise BadFilter(here, f"has {len(value)} values; at most {VALUES_MAX} are allowed.")
-            values = [self._value(item, here, comparator) for item in value] if isinstance(value, list) else None
-            operand = self._value(value, here, comparator) if values is None else values
-            part = OPERATORS[name](column, operand)
-            parts.append(part if name == "is_null" or not column.nullable else part.is_(True))
-        return sa.and_(sa.true(), *parts)
+            if name == "is_null":
+                yield (column, name, value)
+            elif isinstance(value, list):
+                yield (column, name, self._put_aside([self._value(item, here, comparator) for item in value]))
+            else:
+                yield (column, name, self._put_aside(self._value(value, here, comparator)))
+
+    def _put_aside(self, value: Any) -> str:
+        """The name of the parameter that has the value."""
+        name = f"filter_{len(self.values)}"
+        self.values[name] = value
+        return name
 
     def _value(self, value: Any, path: str, comparator: Any) -> Any:
         if isinstance(value, Duration):
@@ -216,16 +267,14 @@ class _Translation:
             raise BadFilter(path, f"is condition {self._conditions}; a filter has at most {CONDITIONS_MAX}.")
 
 
-def is_overdue(now: datetime) -> Condition:
+def is_overdue(now: datetime | sa.ColumnElement[datetime]) -> Condition:
     """True when the due date has passed and the task is not completed."""
     return sa.and_(table.c.due_date.is_not(None), table.c.due_date < now, table.c.completed.is_(False))
 
 
-def _search(text: str) -> Condition:
+def _search(text: sa.ColumnElement[str]) -> Condition:
     """Language-neutral words (`simple`). One user's rows are searched one after the other: under row-level security
     PostgreSQL may not use an index for `@@`, which it does not know to be leakproof."""
-    if not text.strip():
-        return sa.true()
     return cast("Condition", table.c.words.bool_op("@@")(sa.func.websearch_to_tsquery(sa.text("'simple'"), text)))
 
 

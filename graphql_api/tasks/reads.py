@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from graphql_api.database import ME, STATEMENTS_MAX, VIEWER, Database, Rows, Statement, as_me
 from graphql_api.relay.connections import Shape, Window
 from graphql_api.relay.keyset import Order
-from graphql_api.tasks.filters import Condition, is_overdue
+from graphql_api.tasks import filters
+from graphql_api.tasks.filters import Filter
 from graphql_api.tasks.models import Status, table
 
 COLUMNS = [column for column in table.c if column.name != "words"]
@@ -55,7 +56,7 @@ async def page(
     database: Database,
     viewer_id: str,
     scope: Scope,
-    condition: Condition | None,
+    wanted: Filter,
     window: Window,
     columns: frozenset[str],
 ) -> list[asyncpg.Record]:
@@ -63,16 +64,13 @@ async def page(
 
     One SELECT.
     """
-    if condition is None:
-        statement = _page(scope, window.shape, columns)(viewer=viewer_id, **window.values)
-        return await database.read(statement, user_id=viewer_id)
-    tasks = _only(columns, window.order, scope(viewer_id)).where(condition)
-    return await database.read(window.cut(tasks), user_id=viewer_id)
+    statement = _page(scope, wanted.shape, window.shape, columns)
+    return await database.read(statement(viewer=viewer_id, **wanted.values, **window.values), user_id=viewer_id)
 
 
 @lru_cache(STATEMENTS_MAX)
-def _page(scope: Scope, shape: Shape, columns: frozenset[str]) -> Statement:
-    return as_me(shape.cut(_only(columns, shape.order, scope(ME))))
+def _page(scope: Scope, wanted: filters.Shape, shape: Shape, columns: frozenset[str]) -> Statement:
+    return as_me(shape.cut(_only(columns, shape.order, scope(ME)).where(filters.condition(wanted))))
 
 
 def _only(columns: frozenset[str], order: Order, tasks: sa.Select[Any]) -> sa.Select[Any]:
@@ -80,23 +78,18 @@ def _only(columns: frozenset[str], order: Order, tasks: sa.Select[Any]) -> sa.Se
     return tasks.with_only_columns(*(column for column in COLUMNS if column.name in wanted))
 
 
-async def count(database: Database, viewer_id: str, scope: Scope, condition: Condition | None) -> int:
+async def count(database: Database, viewer_id: str, scope: Scope, wanted: Filter) -> int:
     """How many tasks there are in all. One SELECT."""
-    if condition is None:
-        [row] = await database.read(_count(scope)(viewer=viewer_id), user_id=viewer_id)
-    else:
-        [row] = await database.read(_counted(scope(viewer_id).where(condition)), user_id=viewer_id)
+    statement = _count(scope, wanted.shape)
+    [row] = await database.read(statement(viewer=viewer_id, **wanted.values), user_id=viewer_id)
     total: int = row[0]
     return total
 
 
-@lru_cache
-def _count(scope: Scope) -> Statement:
-    return as_me(_counted(scope(ME)))
-
-
-def _counted(tasks: sa.Select[Any]) -> sa.Select[Any]:
-    return tasks.with_only_columns(sa.func.count().label("total"), maintain_column_froms=True)
+@lru_cache(STATEMENTS_MAX)
+def _count(scope: Scope, wanted: filters.Shape) -> Statement:
+    counted = scope(ME).with_only_columns(sa.func.count().label("total"), maintain_column_froms=True)
+    return as_me(counted.where(filters.condition(wanted)))
 
 
 async def counts(database: Database, viewer_id: str, now: datetime) -> asyncpg.Record:
@@ -110,7 +103,7 @@ async def counts(database: Database, viewer_id: str, now: datetime) -> asyncpg.R
         having(table.c.status == Status.PENDING).label("pending"),
         having(table.c.status == Status.IN_PROGRESS).label("in_progress"),
         having(table.c.completed).label("completed"),
-        having(is_overdue(now)).label("overdue"),
+        having(filters.is_overdue(now)).label("overdue"),
     )
     [row] = await database.read(counted, user_id=viewer_id)
     return row

@@ -12,7 +12,8 @@ from strawberry import UNSET
 
 from graphql_api.errors import ErrorCode, PayloadError, Refused, ValidationError
 from graphql_api.relay.connections import given
-from graphql_api.tasks.filters import BadFilter, Condition, TaskFilter, condition
+from graphql_api.tasks import filters
+from graphql_api.tasks.filters import BadFilter, Condition, TaskFilter
 from graphql_api.tasks.inputs import TaskPatch, changed_values, parse_task_id, shown
 from graphql_api.tasks.models import table
 
@@ -65,11 +66,11 @@ def selected(select: TaskSelection, now: datetime) -> Selection:
     if ids is not None:
         return _by_ids(ids)
     try:
-        found = condition(given(select.filter), now)
+        wanted = filters.read(given(select.filter), now)
     except BadFilter as bad:
         path = ["input", "select", *bad.place]
         raise Refused(ValidationError(message=bad.message, code=ErrorCode.INVALID, path=path)) from None
-    return Selection(sa.true() if found is None else found)
+    return Selection(filters.condition(*wanted))
 
 
 def selected_and_changed(input: UpdateTasksInput, now: datetime) -> tuple[Selection, dict[str, Any]]:

@@ -20,7 +20,7 @@ from graphql_api.relay.keyset import Order
 from graphql_api.relay.lookahead import Selected, selected
 from graphql_api.tasks import filters, log, reads
 from graphql_api.tasks.changes import TaskFieldChange, changes
-from graphql_api.tasks.filters import Condition, TaskFilter
+from graphql_api.tasks.filters import Filter, TaskFilter
 from graphql_api.tasks.loaders import HistoryLoader, TaskLoader
 from graphql_api.tasks.models import EventKind, Priority, Status
 from graphql_api.tasks.reads import Scope
@@ -159,19 +159,19 @@ class TaskEdge:
 @strawberry.type(description="A page of tasks. Each part is read only when it is selected.")
 class TaskConnection:
     scope: strawberry.Private[Scope]
-    condition: strawberry.Private[Condition | None]
+    wanted: strawberry.Private[Filter]
     page: strawberry.Private[Page[asyncpg.Record]]
 
     @classmethod
     async def of(cls, scope: Scope, task_filter: TaskFilter | None, window: Window, info: Info) -> Self:
         """Those of the tasks that pass the filter. Raises BAD_USER_INPUT for a bad one. One SELECT, if that."""
         context = info.context
-        condition = filters.condition(task_filter, context.now)
-        wanted = selected(info, columns)
+        wanted = filters.read(task_filter, context.now)
+        names = selected(info, columns)
         rows: Sequence[asyncpg.Record] = []
-        if wanted is not None:
-            rows = await reads.page(context.database, context.viewer_id, scope, condition, window, wanted)
-        return cls(scope=scope, condition=condition, page=window.page(rows))
+        if names is not None:
+            rows = await reads.page(context.database, context.viewer_id, scope, wanted, window, names)
+        return cls(scope=scope, wanted=wanted, page=window.page(rows))
 
     @strawberry.field(description="The tasks of the page, each with its cursor.")
     def edges(self) -> list[TaskEdge]:
@@ -188,7 +188,7 @@ class TaskConnection:
 
     @strawberry.field(description="All tasks that match the filter. Counted only when asked for.")
     async def total_count(self, info: Info) -> int:
-        return await reads.count(info.context.database, info.context.viewer_id, self.scope, self.condition)
+        return await reads.count(info.context.database, info.context.viewer_id, self.scope, self.wanted)
 
 
 @strawberry.type(description="How many tasks the viewer owns.")
