@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from itertools import product
 from typing import Any, cast
 
 import asyncpg
@@ -10,7 +12,7 @@ import pytest
 from graphql_api.database import ROLE, Database, Filled, compiled
 from graphql_api.relay.connections import Window
 from graphql_api.tasks import reads, writes
-from graphql_api.tasks.filters import EVERYTHING
+from graphql_api.tasks.filters import EVERYTHING, StringComparator, TaskFilter, read
 from graphql_api.tasks.orders import NEWEST_FIRST
 
 pytestmark = pytest.mark.usefixtures("tasks")
@@ -229,6 +231,21 @@ PLANNERS = {
 }
 
 
+FILTERS = [
+    EVERYTHING,
+    *(
+        read(wanted, datetime.now(UTC))
+        for wanted in (
+            TaskFilter(completed=False),
+            TaskFilter(title=StringComparator(contains="of")),
+            TaskFilter(not_=TaskFilter(search="nothing")),
+            TaskFilter(or_=[TaskFilter(overdue=True), TaskFilter(overdue=False)]),
+        )
+    ),
+]
+"""Those that each of the tasks passes."""
+
+
 @pytest.mark.parametrize("planner", PLANNERS.values(), ids=PLANNERS)
 async def test_a_statement_that_sets_its_user_sets_it_before_it_looks_at_any_row(
     database_url: str, owner: asyncpg.Connection, planner: str
@@ -242,9 +259,9 @@ async def test_a_statement_that_sets_its_user_sets_it_before_it_looks_at_any_row
         assert len(await reads.by_ids(direct, "ada", [ids[HERS]])) == 1
         assert not await reads.by_ids(direct, "ada", [ids[HIS]])
         assert {row["id"] for row in await reads.by_ids(direct, "ada", list(ids.values()))} == set(seen)
-        for scope in (reads.owned_by, reads.assigned_to):
-            assert len(await reads.page(direct, "ada", scope, EVERYTHING, window, frozenset({"title"}))) == 1
-            assert await reads.count(direct, "ada", scope, EVERYTHING) == 1
+        for scope, wanted in product((reads.owned_by, reads.assigned_to), FILTERS):
+            assert len(await reads.page(direct, "ada", scope, wanted, window, frozenset({"title"}))) == 1, wanted
+            assert await reads.count(direct, "ada", scope, wanted) == 1, wanted
         made = await writes.create(direct, "ada", None, {"title": "new"})
         assert (await writes.made_before(direct, "ada", made["id"])) == made
         for id in seen:

@@ -24,7 +24,7 @@ from graphql import GraphQLObjectType, TypeNameMetaFieldDef, get_nullable_type, 
 from graphql_api.execution.plans import Field
 from graphql_api.execution.resolvers import CAST, attribute, checks_its_class, is_coroutine, own_class
 from graphql_api.execution.text import Names, call_text, defined
-from graphql_api.execution.values import leaf
+from graphql_api.execution.values import IS_PLAIN, leaf
 
 
 def each(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Names] | None:
@@ -77,12 +77,13 @@ def _completed(field: Field, f: str, names: Names) -> str | None:
     nullable = get_nullable_type(field.type)
     null = "None if value is None else " if field.is_nullable else ""
     if field.selection:
-        return f"value if type(value) in PLAIN else {null}plain(value)"
+        return f"value if {IS_PLAIN} else {null}plain(value)"
     if not is_leaf_type(nullable):
         return None
     known = leaf(nullable)
     if known.as_it_is:
-        return f"value if {known.as_it_is} else {null}{'plain' if 'PLAIN' in known.as_it_is else 'surprise'}(value)"
+        otherwise = "plain" if known.as_it_is == IS_PLAIN else "surprise"  # whose types are not all known yet
+        return f"value if {known.as_it_is} else {null}{otherwise}(value)"
     if known.enum:
         names |= {f"{f}_enum": known.enum, f"{f}_names": known.names}
         return f"{f}_names[value._name_] if type(value) is {f}_enum else {null}surprise(value)"

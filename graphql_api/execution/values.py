@@ -68,12 +68,14 @@ class Leaf:
     """For members of that `enum`: their names in the graph by their names in Python."""
 
 
+IS_PLAIN = "type(value) in PLAIN"
+
 _AS_IT_IS: Mapping[object, str] = {
     serialize_string: "type(value) is str",
     serialize_id: "type(value) is str",
     serialize_boolean: "type(value) is bool",
     serialize_int: f"type(value) is int and {GRAPHQL_MIN_INT} <= value <= {GRAPHQL_MAX_INT}",
-    identity: "type(value) in PLAIN",
+    identity: IS_PLAIN,
     serialize_float: f"type(value) is float and {-sys.float_info.max} <= value <= {sys.float_info.max}",
 }
 

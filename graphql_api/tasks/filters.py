@@ -1,24 +1,21 @@
-"""The filter language: what a client may ask for, and what that means in SQL.
+"""The filter language: what a client may ask for, and how it is read.
 
-A filter is read in two parts, its shape and its values, so that the statement of each shape is made once.
-
-Every comparison is true or false, never unknown: with a null it is false, so `not` is always the complement.
+Two parts come of it, a shape and values: `conditions` makes SQL of the one, and the other fills it in.
 """
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-import sqlalchemy as sa
 import strawberry
 from strawberry import UNSET
 
-from graphql_api.database import NO_VALUES, parameter
 from graphql_api.errors import Code, RequestError
 from graphql_api.scalars import DateTimeOrDuration, Duration
-from graphql_api.tasks.models import Priority, Status, table
+from graphql_api.tasks.conditions import COLUMNS, Shape
+from graphql_api.tasks.models import Priority, Status
 from graphql_api.users.types import user_id
 
 DEPTH_MAX = 5
@@ -27,11 +24,6 @@ FILTERS_MAX = 100
 """Filters inside of filters; without conditions they are still work."""
 VALUES_MAX = 100
 SEARCH_MAX = 1000
-
-Condition = sa.ColumnElement[bool]
-
-Shape = tuple[Any, ...]
-"""How a condition reads, whatever it compares with: `("and_", ("completed", False), ("title", "eq", "filter_0"))`."""
 
 
 def _given(description: str, **options: Any) -> Any:
@@ -141,59 +133,6 @@ def read(task_filter: TaskFilter | None, now: datetime) -> Filter:
     return Filter(reading.level(task_filter, "filter", 1), reading.values)
 
 
-OPERATORS: dict[str, Callable[[Any, Any], Condition]] = {
-    "eq": lambda column, value: column == value,
-    "neq": lambda column, value: column != value,
-    "in_": lambda column, values: column == sa.any_(values),
-    "nin": lambda column, values: column != sa.all_(values),
-    "lt": lambda column, value: column < value,
-    "lte": lambda column, value: column <= value,
-    "gt": lambda column, value: column > value,
-    "gte": lambda column, value: column >= value,
-    "contains": lambda column, value: sa.func.strpos(column, value) > sa.literal_column("0"),
-    "starts_with": lambda column, value: sa.func.starts_with(column, value),
-    "is_null": lambda column, wanted: column.is_(None) if wanted else column.is_not(None),
-}
-
-COLUMNS: dict[str, sa.ColumnElement[Any]] = {
-    "status": table.c.status,
-    "priority": table.c.priority,
-    "title": table.c.title,
-    "assignee": table.c.assigned_to,
-    "due_date": table.c.due_date,
-    "created_at": table.c.created_at,
-    "updated_at": table.c.updated_at,
-    "completed_at": table.c.completed_at,
-}
-
-
-def condition(shape: Shape, values: Mapping[str, Any] = NO_VALUES) -> Condition:
-    """The SQL of a filter. Without values its parameters are still to be filled in."""
-    match shape:
-        case "and_", *parts:
-            return sa.and_(sa.true(), *(condition(part, values) for part in parts))
-        case "or_", *parts:
-            return sa.or_(sa.false(), *(condition(part, values) for part in parts))
-        case "not_", part:
-            return sa.not_(condition(part, values))
-        case "completed", wanted:
-            return cast("Condition", table.c.completed.is_(wanted))
-        case "overdue", now:
-            return is_overdue(parameter(now, table.c.due_date.type, values))
-        case "search", text:
-            return _search(parameter(text, sa.String(), values))
-    column, operator, operand = shape
-    return _comparison(COLUMNS[column], operator, operand, values)
-
-
-def _comparison(column: Any, operator: str, operand: Any, values: Mapping[str, Any]) -> Condition:
-    if operator == "is_null":
-        return OPERATORS[operator](column, operand)
-    types = {"in_": sa.ARRAY(column.type), "nin": sa.ARRAY(column.type)}
-    compared = OPERATORS[operator](column, parameter(operand, types.get(operator, column.type), values))
-    return compared.is_(True) if column.nullable else compared
-
-
 class _Reading:
     """One filter as it is read: its conditions are checked and counted, their values put aside."""
 
@@ -265,17 +204,6 @@ class _Reading:
         self._conditions += 1
         if self._conditions > CONDITIONS_MAX:
             raise BadFilter(path, f"is condition {self._conditions}; a filter has at most {CONDITIONS_MAX}.")
-
-
-def is_overdue(now: datetime | sa.ColumnElement[datetime]) -> Condition:
-    """True when the due date has passed and the task is not completed."""
-    return sa.and_(table.c.due_date.is_not(None), table.c.due_date < now, table.c.completed.is_(False))
-
-
-def _search(text: sa.ColumnElement[str]) -> Condition:
-    """Language-neutral words (`simple`). One user's rows are searched one after the other: under row-level security
-    PostgreSQL may not use an index for `@@`, which it does not know to be leakproof."""
-    return cast("Condition", table.c.words.bool_op("@@")(sa.func.websearch_to_tsquery(sa.text("'simple'"), text)))
 
 
 def _text(value: str, path: str) -> str:

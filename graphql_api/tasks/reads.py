@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from graphql_api.database import ME, STATEMENTS_MAX, VIEWER, Database, Rows, Statement, as_me
 from graphql_api.relay.connections import Shape, Window
 from graphql_api.relay.keyset import Order
-from graphql_api.tasks import filters
+from graphql_api.tasks import conditions
+from graphql_api.tasks.conditions import condition, is_overdue
 from graphql_api.tasks.filters import Filter
 from graphql_api.tasks.models import Status, table
 
@@ -69,8 +70,8 @@ async def page(
 
 
 @lru_cache(STATEMENTS_MAX)
-def _page(scope: Scope, wanted: filters.Shape, shape: Shape, columns: frozenset[str]) -> Statement:
-    return as_me(shape.cut(_only(columns, shape.order, scope(ME)).where(filters.condition(wanted))))
+def _page(scope: Scope, wanted: conditions.Shape, shape: Shape, columns: frozenset[str]) -> Statement:
+    return as_me(shape.cut(_only(columns, shape.order, scope(ME)).where(condition(wanted))))
 
 
 def _only(columns: frozenset[str], order: Order, tasks: sa.Select[Any]) -> sa.Select[Any]:
@@ -87,9 +88,9 @@ async def count(database: Database, viewer_id: str, scope: Scope, wanted: Filter
 
 
 @lru_cache(STATEMENTS_MAX)
-def _count(scope: Scope, wanted: filters.Shape) -> Statement:
+def _count(scope: Scope, wanted: conditions.Shape) -> Statement:
     counted = scope(ME).with_only_columns(sa.func.count().label("total"), maintain_column_froms=True)
-    return as_me(counted.where(filters.condition(wanted)))
+    return as_me(counted.where(condition(wanted)))
 
 
 async def counts(database: Database, viewer_id: str, now: datetime) -> asyncpg.Record:
@@ -103,7 +104,7 @@ async def counts(database: Database, viewer_id: str, now: datetime) -> asyncpg.R
         having(table.c.status == Status.PENDING).label("pending"),
         having(table.c.status == Status.IN_PROGRESS).label("in_progress"),
         having(table.c.completed).label("completed"),
-        having(filters.is_overdue(now)).label("overdue"),
+        having(is_overdue(now)).label("overdue"),
     )
     [row] = await database.read(counted, user_id=viewer_id)
     return row

@@ -13,7 +13,8 @@ from strawberry import UNSET
 from graphql_api.errors import ErrorCode, PayloadError, Refused, ValidationError
 from graphql_api.relay.connections import given
 from graphql_api.tasks import filters
-from graphql_api.tasks.filters import BadFilter, Condition, TaskFilter
+from graphql_api.tasks.conditions import Condition, condition
+from graphql_api.tasks.filters import BadFilter, TaskFilter
 from graphql_api.tasks.inputs import TaskPatch, changed_values, parse_task_id, shown
 from graphql_api.tasks.models import table
 
@@ -70,7 +71,7 @@ def selected(select: TaskSelection, now: datetime) -> Selection:
     except BadFilter as bad:
         path = ["input", "select", *bad.place]
         raise Refused(ValidationError(message=bad.message, code=ErrorCode.INVALID, path=path)) from None
-    return Selection(filters.condition(*wanted))
+    return Selection(condition(*wanted))
 
 
 def selected_and_changed(input: UpdateTasksInput, now: datetime) -> tuple[Selection, dict[str, Any]]:
