@@ -1,15 +1,16 @@
 """Statements as one user, compiled once and tried again where that is safe. SQLAlchemy writes them, asyncpg carries
 them out.
 
-Every statement runs under the database role `graphql_api`, and as one user: row-level security shows it that user's
-tasks and nobody else's. So a statement that forgets its WHERE finds too little, never too much.
+Every statement runs under the database role `graphql_api`, as the one user whom it sets: row-level security shows it
+that user's tasks and nobody else's. So a statement that forgets its WHERE finds too little, never too much, and one
+that sets no user finds nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import cached_property
 from time import monotonic
 from typing import Any, NamedTuple, TypeVar
@@ -17,10 +18,8 @@ from typing import Any, NamedTuple, TypeVar
 import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
-from sqlalchemy.sql import visitors
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
-from sqlalchemy.util import LRUCache
 
 from graphql_api import instants
 from graphql_api.errors import Code, RequestError, Unavailable
@@ -31,9 +30,6 @@ logger = logging.getLogger(__name__)
 
 ROLE = "graphql_api"
 """The role that the server acts under: row-level security applies to it, and it may do little else."""
-
-NOBODY = ""
-"""The user of statements that touch no tasks; under row-level security it owns none."""
 
 LOST = (
     OSError,
@@ -51,12 +47,8 @@ LOST = (
 UNDONE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """What PostgreSQL says when it undid a transaction only because of another one: the next time it may go well."""
 
-BECOME = "SELECT set_config('app.user_id', $1, false)"
-"""For statements that do not set their user by themselves. It stays until the connection becomes another's."""
-BECOME_LOCALLY = (
-    f"SELECT set_config('role', '{ROLE}', true), set_config('app.user_id', $1, true), "
-    "set_config('statement_timeout', $2, true)"
-)
+BECOME = f"SELECT set_config('role', '{ROLE}', true), set_config('statement_timeout', $1, true)"
+"""For one transaction, on a connection that a pooler lends for no longer."""
 
 STATEMENTS_MAX = 200
 """Prepared on one connection at most: each takes memory of PostgreSQL's."""
@@ -67,7 +59,7 @@ Rows = Coroutine[Any, Any, list[asyncpg.Record]]
 """To be awaited."""
 
 VIEWER = sa.bindparam("viewer", type_=sa.String)
-"""The user of a `Statement`."""
+"""The user of a statement."""
 
 ME = sa.select(sa.func.set_config(sa.text("'app.user_id'"), VIEWER, sa.true(), type_=sa.String)).scalar_subquery()
 """`VIEWER`, who becomes the user of the statement where this is evaluated, until the statement ends.
@@ -86,20 +78,13 @@ later, a statement would find too little, never too much: the policies and its o
 
 
 class Statement:
-    """A statement in which every value is a `sa.bindparam`, compiled once: `statement(name=value)` fills it in."""
+    """A statement, compiled once: `statement(name=value)` gives each `sa.bindparam` in it a value."""
 
     def __init__(self, expression: ClauseElement) -> None:
         self.expression = expression
 
-    @cached_property
-    def sets_user(self) -> bool:
-        """True where `IS_SET` stands in it: nobody needs to set the user before."""
-        return any(
-            isinstance(part, type(IS_SET)) and part.compare(IS_SET) for part in visitors.iterate(self.expression)
-        )
-
     def __call__(self, **values: Any) -> Filled:
-        return Filled(self, values)
+        return Filled(self, {**self._constants, **values})
 
     @cached_property
     def sql(self) -> str:
@@ -112,18 +97,15 @@ class Statement:
         return [(name, processors.get(name)) for name in self._compiled.positiontup or ()]  # type: ignore[misc]
 
     @cached_property
+    def _constants(self) -> dict[str, Any]:
+        """The values that stand in it already."""
+        return {name: value.value for name, value in self._compiled.binds.items() if not value.required}
+
+    @cached_property
     def _compiled(self) -> SQLCompiler:
         result = self.expression.compile(dialect=_DIALECT)
         assert isinstance(result, SQLCompiler)
         return result
-
-
-NO_VALUES: Mapping[str, Any] = {}
-
-
-def parameter(name: str, type_: sa.types.TypeEngine[Any], values: Mapping[str, Any]) -> sa.BindParameter[Any]:
-    """A parameter with its value among these, or one that is still to be filled in."""
-    return sa.bindparam(name, values[name], type_) if name in values else sa.bindparam(name, type_=type_)
 
 
 class Filled(NamedTuple):
@@ -134,7 +116,7 @@ class Filled(NamedTuple):
 
 
 def as_me(statement: sa.Select[Any] | sa.Update | sa.Delete) -> Statement:
-    """The statement, which sets its user by itself: one round trip, where it takes two to set the user first."""
+    """The statement, which sets its user: one round trip, where it takes two to set the user first."""
     return Statement(statement.where(IS_SET))
 
 
@@ -162,35 +144,26 @@ class Database:
         """Let running statements end, then close every connection."""
         await self._pool.stop()
 
-    def read(self, statement: ClauseElement | Filled, *, user_id: str = NOBODY) -> Rows:
-        """The rows of one SELECT as this user sees them. Tried again when the connection breaks."""
-        return self._persist(self._carry_out, _to_be_set(statement, user_id), *compiled(statement))
+    def read(self, statement: Filled) -> Rows:
+        """The rows of one SELECT. Tried again when the connection breaks."""
+        return self._persist(self._carry_out, *compiled(statement))
 
-    def write(
-        self,
-        statement: ClauseElement | Filled,
-        *,
-        user_id: str,
-        check: Callable[[list[asyncpg.Record]], None] | None = None,
-    ) -> Rows:
-        """Carry out one statement, a transaction of its own, as this user; the rows that it returns.
+    def write(self, statement: Filled, *, check: Callable[[list[asyncpg.Record]], None] | None = None) -> Rows:
+        """Carry out one statement, a transaction of its own; the rows that it returns.
 
         What `check` raises at the sight of the rows undoes the statement; it costs the round trips of BEGIN and COMMIT.
         Once sent, it is tried again only after a deadlock or the like, which undid it for sure: where the connection
         breaks, it may have been carried out.
         """
-        sql, parameters = compiled(statement)
-        return self._persist(self._carry_out, _to_be_set(statement, user_id), sql, parameters, check, True)
+        return self._persist(self._carry_out, *compiled(statement), check, True)
 
     async def _carry_out(
         self,
-        user_id: str | None,
         sql: str,
         parameters: list[Any],
         check: Callable[[list[asyncpg.Record]], None] | None = None,
         is_write: bool = False,
     ) -> list[asyncpg.Record]:
-        """The rows of a statement, on a connection that acts for this user; None where the statement says for whom."""
         kept = await self._pool.take()
         connection = kept.connection
         is_sent = False
@@ -199,7 +172,8 @@ class Database:
                 transaction = connection.transaction()
                 await transaction.start()
                 try:
-                    await self._become(connection, user_id)
+                    if self._local:
+                        await connection.fetchrow(BECOME, self._statement_timeout)
                     is_sent = is_write
                     rows = await connection.fetch(sql, *parameters)
                     if check is not None:
@@ -209,8 +183,6 @@ class Database:
                     raise
                 await transaction.commit()
             else:
-                if user_id is not None:
-                    await self._become(connection, user_id)
                 is_sent = is_write
                 rows = await connection.fetch(sql, *parameters)
         except asyncio.CancelledError:
@@ -228,12 +200,6 @@ class Database:
             raise
         self._pool.give_back(kept)
         return rows
-
-    async def _become(self, connection: asyncpg.Connection, user_id: str | None) -> None:
-        if self._local:
-            await connection.fetchrow(BECOME_LOCALLY, user_id or NOBODY, self._statement_timeout)
-        elif user_id is not None:
-            await connection.fetchrow(BECOME, user_id)
 
     async def _connect(self) -> asyncpg.Connection:
         settings = self._settings
@@ -267,31 +233,10 @@ class Database:
             pause = min(pause * 2, 1)
 
 
-def _to_be_set(statement: ClauseElement | Filled, user_id: str) -> str | None:
-    """The user, unless the statement sets it by itself."""
-    return None if isinstance(statement, Filled) and statement.statement.sets_user else user_id
-
-
 _DIALECT = asyncpg_dialect.dialect()  # type: ignore[no-untyped-call]
-_COMPILED: LRUCache[Any, Any] = LRUCache(500)
 
 
-def compiled(statement: ClauseElement | Filled) -> tuple[str, list[Any]]:
-    """The SQL of a statement, and its parameters as asyncpg wants them.
-
-    Statements of the same shape share their SQL; those that are made anew each time, through the cache key by which
-    SQLAlchemy's own engine knows them.
-    """
-    if isinstance(statement, Filled):
-        shape, given = statement
-        return shape.sql, [
-            given[name] if process is None else process(given[name]) for name, process in shape.parameters
-        ]
-    result, extracted, _, _ = statement._compile_w_cache(_DIALECT, compiled_cache=_COMPILED, column_keys=[])
-    assert isinstance(result, SQLCompiler)
-    values = result.construct_params(extracted_parameters=extracted)
-    processors = result._bind_processors
-    return result.string, [
-        processors[name](values[name]) if name in processors else values[name]  # type: ignore[operator]
-        for name in result.positiontup or ()
-    ]
+def compiled(statement: Filled) -> tuple[str, list[Any]]:
+    """The SQL of a statement, and its parameters as asyncpg wants them."""
+    shape, given = statement
+    return shape.sql, [given[name] if process is None else process(given[name]) for name, process in shape.parameters]

@@ -12,12 +12,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
+import hypothesis
 import psutil
 import pytest
-from sqlalchemy.sql.elements import ClauseElement
 
 from graphql_api import database, migrations
-from graphql_api.database import compiled
+from graphql_api.database import Filled, compiled
 from graphql_api.dev import better_auth, postgres
 from graphql_api.settings import Settings
 from tests.client import Api, serving, settings
@@ -30,6 +30,14 @@ FAST = ("fsync = off", "synchronous_commit = off", "full_page_writes = off")
 """The server is thrown away after the run: it need not survive a power cut."""
 
 stack = pytest.StashKey[ExitStack]()
+
+# machines are shared: nothing fails for having been slow; and what a fixture keeps, all examples may use
+hypothesis.settings.register_profile(
+    "here",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("here")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -135,10 +143,10 @@ class Statements(list[str]):
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> Statements:
-    """Every statement that the server carries out, besides the setting of the user before it."""
+    """Every statement that the server carries out."""
     seen = Statements()
 
-    def counting(statement: ClauseElement) -> tuple[str, list[object]]:
+    def counting(statement: Filled) -> tuple[str, list[object]]:
         sql, parameters = compiled(statement)
         seen.append(sql)
         return sql, parameters

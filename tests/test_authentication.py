@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, example, given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -104,7 +104,7 @@ segments = st.lists(st.text(alphabet, max_size=40), min_size=3, max_size=3).map(
 @example(text="..")
 @example(text="." * 100_000)
 @example(text="eyJhbGciOiJFZERTQSJ9.e30.")
-@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=150)
 async def test_every_other_text_as_a_bearer_is_refused(api: Api, text: str) -> None:
     await refusal(api.client, [(b"authorization", b"Bearer " + text.encode("latin-1"))])
 
@@ -119,7 +119,7 @@ claims = st.dictionaries(st.sampled_from(["sub", "exp", "iat", "nbf", "jti", "ba
 
 
 @given(header=headers, claims=claims)
-@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=150)
 async def test_nothing_that_is_signed_makes_the_server_fail(
     api: Api, ada: Person, key: SigningKey, header: dict[str, object], claims: dict[str, object]
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from graphql import GraphQLError
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -130,7 +130,7 @@ async def test_a_cursor_of_another_order_is_refused(api: Api, ada: Person) -> No
 
 
 @given(cursor=st.text() | st.binary().map(lambda data: data.decode("latin-1")))
-@hypothesis_settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=100)
 async def test_any_text_as_a_cursor_is_refused_or_gives_a_page(api: Api, ada: Person, cursor: str) -> None:
     result = await api.result(ada, TASKS, after=cursor)
     codes = [error["extensions"]["code"] for error in result.get("errors", [])]

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 import sqlalchemy as sa
 
-from graphql_api.database import ROLE, Database
+from graphql_api.database import IS_SET, ROLE, VIEWER, Database, Statement
 from graphql_api.tasks.models import table
 from tests.client import settings
 from tests.conftest import until_somebody_waits
@@ -568,16 +568,17 @@ async def test_what_runs_with_the_rights_of_the_owner_has_a_search_path_of_its_o
 async def test_a_write_whose_events_cannot_be_written_fails_and_does_nothing(
     owner: asyncpg.Connection, database_url: str
 ) -> None:
-    insert = sa.insert(table).values(user_id="ada", title="Milk").returning(table.c.id)
+    row = sa.select(VIEWER, sa.literal("Milk")).where(IS_SET)
+    insert = Statement(sa.insert(table).from_select(["user_id", "title"], row).returning(table.c.id))
     for pooler in ("none", "transaction"):
         database = Database(settings(database_url, database_pooler=pooler))
         await database.start()
         await owner.execute("ALTER SEQUENCE task_events_cursor RENAME TO gone")
         with pytest.raises(asyncpg.UndefinedTableError, match="task_events_cursor"):
-            await database.write(insert, user_id="ada")
+            await database.write(insert(viewer="ada"))
         assert await owner.fetchval("SELECT count(*) FROM tasks WHERE title = 'Milk'") == 0
         await owner.execute("ALTER SEQUENCE gone RENAME TO task_events_cursor")
-        assert len(await database.write(insert, user_id="ada")) == 1
+        assert len(await database.write(insert(viewer="ada"))) == 1
         await owner.execute("DELETE FROM tasks")
         await database.stop()
 

@@ -67,7 +67,7 @@ async def awaited(result: Any) -> Any:
 @pytest.mark.usefixtures("collects_afterwards")
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_gives_the_same_data_and_errors_as_graphql_core(asynchronous: bool) -> None:
-    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=100, suppress_health_check=list(HealthCheck))
     @given(random=st.randoms(use_true_random=False), seed=st.integers(0, 2**32))
     def same(random: Random, seed: int) -> None:
         _compare(random, seed, asynchronous)

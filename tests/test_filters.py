@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphql_api.relay.ids import GlobalID
@@ -172,9 +172,7 @@ async def sow(api: Api, owner: Person) -> None:
     )
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=100)
 @given(task_filter=filters)
 async def test_a_filter_finds_what_its_words_mean(api: Api, ada: Person, task_filter: dict[str, Any]) -> None:
     if not await api.issuer.connection.fetchval("SELECT count(*) FROM tasks"):

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import httpx
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -370,9 +370,7 @@ async def test_a_statement_that_takes_too_long_is_ended(database_url: str, issue
 
 # ---------------------------------------------------------------- anything at all
 
-anything = hypothesis_settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+anything = hypothesis_settings(max_examples=100)
 header_text = st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0")).map(lambda text: text.strip())
 documents = st.lists(
     st.sampled_from(

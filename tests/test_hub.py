@@ -10,7 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -408,7 +408,7 @@ STEPS = ("write", "write many", "notify", "look", "leave", "join", "pause", "go 
     fresh_seconds=st.sampled_from([0, 0.002, 5]),
     steps=st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 12)), min_size=3, max_size=20),
 )
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=60)
 async def test_every_event_is_delivered_once_whatever_the_pages_and_the_order_of_wake_ups(
     hub: Hub, owner: asyncpg.Connection, page_size: int, fresh_seconds: float, steps: list[tuple[str, int]]
 ) -> None:

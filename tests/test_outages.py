@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from graphql_api import migrations
-from graphql_api.database import Database
+from graphql_api.database import Database, Statement, as_me
 from tests.client import Api, connected, serving, settings
 from tests.conftest import execute
 from tests.issuer import Issuer, Person
@@ -19,7 +19,8 @@ COUNT = "{ viewer { taskCounts { total } } }"
 TITLES = "{ viewer { tasks { nodes { title } } } }"
 CREATE = 'mutation { createTask(input: { title: "Once" }) { task { title } errors { message } } }'
 UNAVAILABLE = "The database does not answer right now. Try again in a few seconds."
-BACKEND = sa.select(sa.func.pg_backend_pid())
+BACKEND = Statement(sa.select(sa.func.pg_backend_pid()))()
+NAP = Statement(sa.select(sa.func.pg_sleep(0.01)))()
 
 
 class Line:
@@ -224,7 +225,7 @@ async def test_ended_backends_are_replaced_without_a_trace(api: Api, ada: Person
 
 async def test_there_are_never_more_connections_than_pool_max(line: Line) -> None:
     async with connected(settings(line.url, pool_max=3)) as database:
-        await asyncio.gather(*(database.read(sa.select(sa.func.pg_sleep(0.01))) for _ in range(30)))
+        await asyncio.gather(*(database.read(NAP) for _ in range(30)))
         assert line.connections == 3
 
 
@@ -278,8 +279,8 @@ async def test_a_transaction_leaves_nothing_on_the_connection_of_a_pooler(databa
             (SELECT count(*) FROM pg_prepared_statements), current_setting('role')
     """
     async with connected(settings(database_url, database_pooler="transaction", pool_max=1)) as database:
-        who = sa.select(sa.func.current_user(), sa.func.current_setting("app.user_id"))
-        assert [tuple(row) for row in await database.read(who, user_id="ada")] == [("graphql_api", "ada")]
+        who = as_me(sa.select(sa.func.current_user(), sa.func.current_setting("app.user_id")))
+        assert [tuple(row) for row in await database.read(who(viewer="ada"))] == [("graphql_api", "ada")]
         kept = await database._pool.take()
         [row] = await kept.connection.fetch(state)
         database._pool.give_back(kept)

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphql_api.relay.ids import GlobalID
@@ -29,7 +29,7 @@ orders = st.lists(
     unique_by=lambda order: order["field"],
 )
 
-many_examples = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many_examples = settings(max_examples=40)
 
 
 async def sow(api: Api, owner: Person, number: int = 37) -> None:

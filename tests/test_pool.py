@@ -13,14 +13,14 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from graphql_api.database import Database
+from graphql_api.database import Database, Statement
 from graphql_api.errors import RequestError
 from graphql_api.pool import Kept, Pool
 from tests.client import settings
 from tests.issuer import Issuer
 
-SLEEP = sa.select(sa.func.pg_sleep(30))
-BACKEND = sa.select(sa.func.pg_backend_pid())
+SLEEP = Statement(sa.select(sa.func.pg_sleep(30)))()
+BACKEND = Statement(sa.select(sa.func.pg_backend_pid()))()
 SECONDS = 5
 
 
@@ -194,7 +194,7 @@ async def test_a_request_that_is_broken_off_does_not_wait_for_a_silent_database(
     name = await issuer.connection.fetchval("SELECT current_database()")
     if not psutil.pid_exists(backend) or name not in " ".join(psutil.Process(backend).cmdline()):
         pytest.skip("PostgreSQL runs elsewhere; only a process of our own may be stopped")
-    writing = asyncio.create_task(database.write(SLEEP, user_id="ada", check=lambda rows: None))
+    writing = asyncio.create_task(database.write(SLEEP, check=lambda rows: None))
     async with asyncio.timeout(SECONDS):
         while not await issuer.connection.fetchval(RUNNING):  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphql_api.relay.ids import GlobalID
@@ -180,7 +180,7 @@ actions = st.tuples(st.sampled_from(["create", "update", "toggle", "delete", "re
 
 
 @given(life=st.lists(actions, max_size=10))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 async def test_after_whatever_happened_delete_and_restore_change_nothing(
     api: Api, ada: Person, bob: Person, life: list[tuple[str, int, dict[str, Any]]]
 ) -> None:

@@ -1,19 +1,23 @@
 """What the server's database role can do at worst: with statements that forgot whose tasks they are about."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from itertools import product
 from typing import Any, cast
+from uuid import UUID
 
 import asyncpg
 import pytest
 
 from graphql_api.database import ROLE, Database, Filled, compiled
 from graphql_api.relay.connections import Window
-from graphql_api.tasks import reads, writes
-from graphql_api.tasks.filters import EVERYTHING, StringComparator, TaskFilter, read
+from graphql_api.tasks import bulk, log, reads, writes
+from graphql_api.tasks.filters import EVERYTHING, Filter, StringComparator, TaskFilter, read
+from graphql_api.tasks.log import NOW, OLDEST_FIRST, TaskLog
+from graphql_api.tasks.models import Priority, Status
 from graphql_api.tasks.orders import NEWEST_FIRST
+from graphql_api.tasks.selections import Selection
 
 pytestmark = pytest.mark.usefixtures("tasks")
 
@@ -206,15 +210,16 @@ class Direct:
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
-    async def read(self, statement: Filled, *, user_id: str) -> list[Any]:
-        assert statement.statement.sets_user
+    async def read(self, statement: Filled) -> list[Any]:
         sql, parameters = compiled(statement)
-        assert user_id in parameters
         rows: list[Any] = await self._connection.fetch(sql, *parameters)
         return rows
 
-    async def write(self, statement: Filled, *, user_id: str, check: object) -> list[Any]:
-        return await self.read(statement, user_id=user_id)
+    async def write(self, statement: Filled, *, check: Callable[[list[Any]], None] | None) -> list[Any]:
+        rows = await self.read(statement)
+        if check is not None:
+            check(rows)
+        return rows
 
 
 PLANNERS = {
@@ -246,33 +251,81 @@ FILTERS = [
 """Those that each of the tasks passes."""
 
 
-@pytest.mark.parametrize("planner", PLANNERS.values(), ids=PLANNERS)
-async def test_a_statement_that_sets_its_user_sets_it_before_it_looks_at_any_row(
-    database_url: str, owner: asyncpg.Connection, planner: str
-) -> None:
-    ids = {row["title"]: row["id"] for row in await owner.fetch("SELECT id, title FROM tasks")}
-    seen = [ids[HERS], ids[SHARED]]
-    async with server_as(database_url, "eve") as connection:  # as if another request had left its user behind
-        await connection.execute(planner)
-        direct = cast(Database, Direct(connection))
-        window = Window.of(NEWEST_FIRST, 10, None, None, None)
-        assert len(await reads.by_ids(direct, "ada", [ids[HERS]])) == 1
-        assert not await reads.by_ids(direct, "ada", [ids[HIS]])
-        assert {row["id"] for row in await reads.by_ids(direct, "ada", list(ids.values()))} == set(seen)
-        for scope, wanted in product((reads.owned_by, reads.assigned_to), FILTERS):
-            assert len(await reads.page(direct, "ada", scope, wanted, window, frozenset({"title"}))) == 1, wanted
-            assert await reads.count(direct, "ada", scope, wanted) == 1, wanted
-        made = await writes.create(direct, "ada", None, {"title": "new"})
-        assert (await writes.made_before(direct, "ada", made["id"])) == made
-        for id in seen:
-            assert (await writes.toggle(direct, "ada", id, None, None))["completed"]
-        assert (await writes.update(direct, "ada", ids[HERS], {"title": "x"}, 2))["title"] == "x"
-        assert (await writes.delete(direct, "ada", made["id"], 1))["id"] == made["id"]
-        for change in (
-            writes.update(direct, "ada", ids[HIS], {"title": "x"}, None),
-            writes.delete(direct, "ada", ids[HIS], None),
-        ):
-            with pytest.raises(writes.NotVisible):
-                await change
+@pytest.fixture(params=PLANNERS.values(), ids=[*PLANNERS])
+async def direct(database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    """The database under each planner, on a connection where a request of Eve's has left her as the user."""
+    async with server_as(database_url, "eve") as connection:
+        await connection.execute(request.param)
+        yield cast(Database, Direct(connection))
         assert await connection.fetchval("SELECT current_setting('app.user_id')") == "eve"
+
+
+@pytest.fixture
+async def ids(owner: asyncpg.Connection) -> dict[str, UUID]:
+    return {row["title"]: row["id"] for row in await owner.fetch("SELECT id, title FROM tasks")}
+
+
+PAGE = Window.of(NEWEST_FIRST, 10, None, None, None)
+
+
+async def test_a_statement_sets_its_user_before_it_looks_at_any_task(
+    direct: Database, owner: asyncpg.Connection, ids: dict[str, UUID]
+) -> None:
+    seen = {ids[HERS], ids[SHARED]}
+    assert len(await reads.by_ids(direct, "ada", [ids[HERS]])) == 1
+    assert not await reads.by_ids(direct, "ada", [ids[HIS]])
+    assert {row["id"] for row in await reads.by_ids(direct, "ada", list(ids.values()))} == seen
+    for scope, wanted in product((reads.owned_by, reads.assigned_to), FILTERS):
+        assert len(await reads.page(direct, "ada", scope, wanted, PAGE, frozenset({"title"}))) == 1, wanted
+        assert await reads.count(direct, "ada", scope, wanted) == 1, wanted
+    assert tuple(await reads.counts(direct, "ada", datetime.now(UTC))) == (1, 1, 0, 0, 0)
+    assert await reads.acquaintances(direct, "ada", ["bob", "eve"]) == {"bob"}
+    made = await writes.create(direct, "ada", None, {"title": "new"})
+    assert (await writes.made_before(direct, "ada", made["id"])) == made
+    for id in seen:
+        assert (await writes.toggle(direct, "ada", id, None, None))["completed"]
+    assert (await writes.update(direct, "ada", ids[HERS], {"title": "x"}, 2))["title"] == "x"
+    assert (await writes.delete(direct, "ada", made["id"], 1))["id"] == made["id"]
+    assert (await writes.restore(direct, "ada", made["id"], None))["title"] == "new"
+    for change in (
+        writes.update(direct, "ada", ids[HIS], {"title": "x"}, None),
+        writes.delete(direct, "ada", ids[HIS], None),
+    ):
+        with pytest.raises(writes.NotVisible):
+            await change
     assert await owner.fetchval("SELECT title FROM tasks WHERE id = $1", ids[HIS]) == HIS
+
+
+async def test_a_statement_sets_its_user_before_it_looks_at_any_event(direct: Database, ids: dict[str, UUID]) -> None:
+    page = await log.page(direct, "ada", Window.of(OLDEST_FIRST, 10, None, None, None))
+    assert [row["task_id"] for row in page] == [ids[HERS], ids[SHARED]]
+    cursors = [row["cursor"] for row in page]
+    assert await log.page(direct, "ada", Window(OLDEST_FIRST, 10, False, (cursors[0],), None)) == page[1:]
+    assert len(await log.by_cursors(direct, "ada", list(range(10)))) == 2
+    assert await log.histories(direct, "ada", [*ids.values()], Window(OLDEST_FIRST.reversed, 10, False, None, None))
+    for title, is_seen in ((HERS, True), (SHARED, True), (HIS, False)):
+        assert (await log.last_of(direct, "ada", ids[title]) is not None) is is_seen
+    following = await TaskLog(direct).after("ada", 0, 10)
+    assert [row[f"{NOW}title"] for row in following] == [HERS, SHARED]
+    assert await TaskLog(direct).end("ada") == cursors[-1]
+
+
+async def test_a_statement_sets_its_user_before_it_changes_any_of_many(
+    direct: Database, owner: asyncpg.Connection, ids: dict[str, UUID]
+) -> None:
+    everything = Selection(EVERYTHING)
+    places = {id: place for place, id in enumerate(ids.values())}
+    by_id = Selection(Filter(("id", "in_", "ids"), {"ids": list(places)}), places)
+    seen = {ids[HERS], ids[SHARED]}
+    for values in ({}, {"completed": True}):
+        assert (await bulk.update(direct, "ada", everything, values)).changed.keys() == {ids[HERS]}
+        assert (await bulk.update(direct, "ada", by_id, values)).changed.keys() == seen
+    outcome = await bulk.update(direct, "ada", by_id, {"title": "x"})
+    assert (set(outcome.changed), outcome.not_allowed) == ({ids[HERS]}, {ids[SHARED]})
+    new = dict.fromkeys(bulk.GIVEN) | {"title": "new", "status": Status.PENDING, "priority": Priority.LOW}
+    made = await bulk.create(direct, "ada", [{**new, "id": id} for id in (None, ids[HERS])])
+    assert [row["title"] for row in made] == ["new", "x"]
+    outcome = await bulk.delete(direct, "ada", by_id)
+    assert (set(outcome.changed), outcome.not_allowed) == ({ids[HERS]}, {ids[SHARED]})
+    assert (await bulk.delete(direct, "ada", everything)).changed.keys() == {made[0]["id"]}
+    assert {row["title"] for row in await owner.fetch(CONTENT)} == {SHARED, HIS}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -235,7 +235,7 @@ junk = st.binary(max_size=200).map(lambda value: value.translate(None, b"\r\n\0"
 
 
 @given(value=junk | st.binary(max_size=40).map(lambda token: quote(sign(quote(token), SECRET)).encode()))
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=60)
 async def test_every_other_cookie_is_nobody_or_refused(api: Api, value: bytes) -> None:
     headers = [(b"cookie", COOKIE.encode() + b"=" + value)]
     if cookie_value([headers[0][1].decode("latin-1")], COOKIE) is None:

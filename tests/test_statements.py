@@ -1,5 +1,6 @@
 """How many statements an operation costs: never more for more rows."""
 
+import re
 from uuid import uuid4
 
 import pytest
@@ -79,6 +80,39 @@ async def test_filters_that_differ_in_values_share_statements_that_set_their_use
     page, count, *again = statements
     assert again == [page, count]
     assert all("set_config('app.user_id'" in sql for sql in (page, count))
+
+
+LOOK = """query($after: String) {
+  viewer {
+    taskCounts { total } taskEvents(after: $after) { nodes { task { id } } } taskEventCursor
+    tasks(after: null) { nodes { history(first: 1) { nodes { id } } } }
+  }
+}"""
+
+
+async def test_every_statement_is_made_once_and_asks_as_its_user(
+    api: Api, ada: Person, bob: Person, statements: Statements
+) -> None:
+    sent: list[Statements] = []
+    for person, words, done in ((ada, ["milk", "oats"], True), (bob, ["bread", "cheese", "wine"], False)):
+        await api.data(person, "{ viewer { id } }")
+        statements.clear()
+        tasks = [{"title": word} for word in words]
+        made = (await api.data(person, CREATE_MANY, input={"tasks": tasks}))["createTasks"]["tasks"]
+        ids = [task["id"] for task in made]
+        cursor = (await api.data(person, "{ viewer { taskEventCursor } }"))["viewer"]["taskEventCursor"]
+        for select in ({"ids": ids}, {"filter": {"title": {"in": words}}}):
+            for patch in ({}, {"completed": done}, {"title": words[-1], "description": words[0]}):
+                await api.data(person, UPDATE_MANY, input={"select": select, "patch": patch})
+        await api.data(person, LOOK, after=cursor)
+        await api.data(person, DELETE_MANY, input={"select": {"ids": ids[1:]}})
+        await api.data(person, DELETE_MANY, input={"select": {"filter": {"title": {"eq": words[-1]}}}})
+        await api.data(person, RESTORE, input={"id": ids[0]})
+        sent.append(Statements(statements))
+    hers, his = sent
+    assert sorted(map(id, hers)) == sorted(map(id, his))  # the very same texts, those of a request in any order
+    for sql in hers:
+        assert "set_config('app.user_id'" in sql or not re.search(r"\b(tasks|task_events)\b", sql)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 EARLIER = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -322,7 +322,7 @@ write = st.one_of(
 
 
 @given(writes=st.lists(write, max_size=8))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 async def test_every_sequence_of_writes_leaves_a_consistent_task(task: Task, writes: list[tuple[str, Any]]) -> None:
     before = await task.row()
     for column, value in writes:
@@ -339,7 +339,7 @@ async def test_every_sequence_of_writes_leaves_a_consistent_task(task: Task, wri
 
 
 @given(text=texts, around=st.text("\t\v\x1c \x85\xa0\u2003\u3000\u200b", max_size=3))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 async def test_every_text_is_trimmed_as_python_does(task: Task, text: str, around: str) -> None:
     written = around + text + around
     assert (await task.set("description = $2", written))["description"] == (written.strip() or None)

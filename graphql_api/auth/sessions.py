@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from graphql_api.auth.identity import BadCredential, Identity, is_plain
 from graphql_api.auth.tables import Tables
-from graphql_api.database import NOBODY, Database, Statement, as_me
+from graphql_api.database import Database, Statement
 from graphql_api.instants import moment
 
 SIGNATURE_LENGTH = 44  # 32 bytes in standard base64 with padding
@@ -68,7 +68,7 @@ class Sessions:
             raise BadCredential("This server cannot see sessions, only JWTs: send a JWT of Better Auth's JWT plugin.")
         if not is_plain(token):
             raise BadCredential("The session token has characters that no session token has.")
-        rows = await self._database.read(self._by_token(viewer=NOBODY, token=token))
+        rows = await self._database.read(self._by_token(token=token))
         now = time.time()
         expires_at = moment(rows[0]["expires_at"]).timestamp() if rows else 0
         if expires_at <= now:
@@ -95,4 +95,4 @@ def _by_token(tables: Tables) -> Statement | None:
         user.c.get("banned", sa.null()).label("banned"),
         user.c.get("banExpires", sa.null()).label("ban_expires"),
     ).join_from(session, user, user.c.id == session.c.userId)
-    return as_me(found.where(session.c.token == sa.bindparam("token")))
+    return Statement(found.where(session.c.token == sa.bindparam("token")))

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from graphql_api.auth.identity import BadCredential, Identity, is_plain
 from graphql_api.auth.sessions import is_banned
-from graphql_api.database import NOBODY, Database, as_me
+from graphql_api.database import Database, Statement
 from graphql_api.instants import in_utc, moment
 
 logger = logging.getLogger(__name__)
@@ -55,10 +55,10 @@ class TableKeys:
             jwks.c.get("alg", sa.null()).label("alg"),
             jwks.c.get("expiresAt", sa.null()).label("expires_at"),
         )
-        self._by_id = as_me(found.where(sa.cast(jwks.c.id, sa.Text) == sa.bindparam("kid")))
+        self._by_id = Statement(found.where(sa.cast(jwks.c.id, sa.Text) == sa.bindparam("kid")))
 
     async def find(self, kid: str) -> Key | None:
-        rows = await self._database.read(self._by_id(viewer=NOBODY, kid=kid))
+        rows = await self._database.read(self._by_id(kid=kid))
         if not rows:
             return None
         expires_at = moment(rows[0]["expires_at"])

@@ -8,13 +8,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from graphql_api import migrations
-from graphql_api.database import Database
+from graphql_api.database import Database, Statement
 from graphql_api.errors import RequestError
 
 logger = logging.getLogger(__name__)
 
 HEADERS = {"Cache-Control": "no-store"}
-REVISION = sa.select(sa.column("version_num", sa.String)).select_from(sa.table("alembic_version"))
+REVISION = Statement(sa.select(sa.column("version_num", sa.String)).select_from(sa.table("alembic_version")))
 
 
 async def live(_: Request) -> Response:
@@ -30,7 +30,7 @@ class Ready:
 
     async def __call__(self, _: Request) -> Response:
         try:
-            rows = await self._database.read(REVISION)
+            rows = await self._database.read(REVISION())
         except RequestError as error:
             return _not_ready(error.message)
         except asyncpg.PostgresError as error:

@@ -11,7 +11,6 @@ import sqlalchemy as sa
 import strawberry
 from strawberry import UNSET
 
-from graphql_api.database import NO_VALUES, parameter
 from graphql_api.errors import bad_input
 from graphql_api.relay import cursors
 from graphql_api.relay.keyset import Order
@@ -82,21 +81,21 @@ class Shape(NamedTuple):
     after: tuple[bool, ...] | None
     before: tuple[bool, ...] | None
 
-    def cut(self, rows: sa.Select[Any], values: Mapping[str, Any] = NO_VALUES) -> sa.Select[Any]:
+    def cut(self, rows: sa.Select[Any]) -> sa.Select[Any]:
         """The statement that reads a page of these rows, and one row more to know whether the list goes on.
 
-        `values` are those of `Window.values`; without them its parameters are still to be filled in.
+        `Window.values` has the values of its parameters.
         """
         order = self.order.reversed if self.backward else self.order
         if self.after is not None:
-            rows = rows.where(self.order.after(self._keys("after", self.after, values)))
+            rows = rows.where(self.order.after(self._keys("after", self.after)))
         if self.before is not None:
-            rows = rows.where(self.order.before(self._keys("before", self.before, values)))
-        return rows.order_by(*order.orderings()).limit(parameter("limit", sa.Integer(), values))
+            rows = rows.where(self.order.before(self._keys("before", self.before)))
+        return rows.order_by(*order.orderings()).limit(sa.bindparam("limit", type_=sa.Integer))
 
-    def _keys(self, name: str, nulls: Sequence[bool], values: Mapping[str, Any]) -> list[sa.ColumnElement[Any] | None]:
+    def _keys(self, name: str, nulls: Sequence[bool]) -> list[sa.ColumnElement[Any] | None]:
         return [
-            None if is_null else parameter(f"{name}_{place}", key.column.type, values)
+            None if is_null else sa.bindparam(f"{name}_{place}", type_=key.column.type)
             for place, (key, is_null) in enumerate(zip(self.order.keys, nulls, strict=True))
         ]
 
@@ -143,12 +142,8 @@ class Window:
                 values |= {f"{name}_{place}": key for place, key in enumerate(keys) if key is not None}
         return values
 
-    def cut(self, rows: sa.Select[Any]) -> sa.Select[Any]:
-        """The statement that reads this page of the rows, with its values, and one row more."""
-        return self.shape.cut(rows, self.values)
-
     def page(self, rows: Sequence[Row]) -> Page[Row]:
-        """The page in what `cut` has read. A cursor given on the other side stands for a row that is there."""
+        """The page in what `Shape.cut` has read. A cursor given on the other side stands for a row that is there."""
         more = len(rows) > self.size
         rows = rows[: self.size]
         if self.backward:

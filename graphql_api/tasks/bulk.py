@@ -4,6 +4,7 @@ Rows are locked in the order of their ids, so that two who change the same tasks
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +12,22 @@ import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from graphql_api.database import Database
+from graphql_api.database import IS_SET, ME, STATEMENTS_MAX, VIEWER, Database, Statement, as_me
 from graphql_api.tasks import reads
+from graphql_api.tasks.conditions import Shape, condition
 from graphql_api.tasks.models import table
 from graphql_api.tasks.reads import COLUMNS
 from graphql_api.tasks.selections import Selection
-from graphql_api.tasks.writes import ASSIGNEE_MAY, IdTaken, carry_out, is_owned_by, is_workable_by, uuid7
+from graphql_api.tasks.writes import (
+    ASSIGNEE_MAY,
+    IdTaken,
+    carry_out,
+    is_owned_by,
+    is_workable_by,
+    new_values,
+    parameters,
+    uuid7,
+)
 
 ROWS_MAX = 1000
 
@@ -53,61 +64,78 @@ async def create(database: Database, viewer_id: str, tasks: list[dict[str, Any]]
         if missing := {task["id"] for task in new} - {row["id"] for row in rows}:
             raise IdTaken(*missing)
 
-    statement = _insert(viewer_id, new)
+    creation = INSERT(viewer=viewer_id, **{name: [task[name] for task in new] for name in GIVEN})
     try:
-        rows = await carry_out(database, viewer_id, statement, check)
+        rows = await carry_out(database, creation, check)
     except IdTaken:  # or the viewer is creating it in this moment, too late for this statement to see
-        rows = await carry_out(database, viewer_id, statement, check)
+        rows = await carry_out(database, creation, check)
     found = {row["id"]: row for row in rows}
     return [found[task["id"]] for task in new]
 
 
 async def update(database: Database, viewer_id: str, selection: Selection, values: dict[str, Any]) -> Outcome:
     """The tasks with these values; without any the tasks as they are. One statement. Raises `TooMany`."""
-    picked = _picked(viewer_id, selection)
-    if not values:
-        return _outcome(await database.read(picked.add_columns(table.c.id.label("picked")), user_id=viewer_id))
-    may = is_workable_by if values.keys() <= ASSIGNEE_MAY else is_owned_by
-    change = sa.update(table).values(**values).where(may(viewer_id)).returning(*COLUMNS)
-    return await _change(database, viewer_id, picked, change)
+    statement = _update(selection.wanted.shape, selection.places is not None, frozenset(values))
+    wanted = statement(viewer=viewer_id, **selection.wanted.values, **new_values(values))
+    return _outcome(await (carry_out(database, wanted) if values else database.read(wanted)))
+
+
+@lru_cache(STATEMENTS_MAX)
+def _update(wanted: Shape, by_id: bool, names: frozenset[str]) -> Statement:
+    """Changes these columns of what is picked."""
+    picked = _picked(wanted, by_id=by_id)
+    if not names:
+        return as_me(picked.add_columns(table.c.id.label("picked")))
+    may = is_workable_by if names <= ASSIGNEE_MAY else is_owned_by
+    return _change(picked, sa.update(table).values(**parameters(names)).where(may(ME)).returning(*COLUMNS))
 
 
 async def delete(database: Database, viewer_id: str, selection: Selection) -> Outcome:
     """The tasks that are no more, of each its id. One statement. Raises `TooMany`."""
-    change = sa.delete(table).where(is_owned_by(viewer_id)).returning(table.c.id)
-    return await _change(database, viewer_id, _picked(viewer_id, selection), change)
+    statement = _delete(selection.wanted.shape, selection.places is not None)
+    return _outcome(await carry_out(database, statement(viewer=viewer_id, **selection.wanted.values)))
 
 
-def _insert(viewer_id: str, tasks: list[dict[str, Any]]) -> sa.CompoundSelect[Any]:
+@lru_cache(STATEMENTS_MAX)
+def _delete(wanted: Shape, by_id: bool) -> Statement:
+    change = sa.delete(table).where(is_owned_by(ME)).returning(table.c.id)
+    return _change(_picked(wanted, by_id=by_id), change)
+
+
+def _insert() -> Statement:
     """Rows of new tasks, and of those that the viewer had already. One array for each column, so that the statement is
     the same for any number of tasks."""
     columns = [table.c[name] for name in GIVEN]
-    arrays = [sa.literal([task[column.name] for task in tasks], sa.ARRAY(column.type)) for column in columns]
-    given = sa.func.unnest(*arrays).table_valued(*(sa.column(c.name, c.type) for c in columns)).render_derived()
-    rows = sa.select(*given.c, sa.literal(viewer_id, sa.Text)).order_by(given.c.id)
+    arrays = {column.name: sa.bindparam(column.name, type_=sa.ARRAY(column.type)) for column in columns}
+    unnested = sa.func.unnest(*arrays.values()).table_valued(*(sa.column(c.name, c.type) for c in columns))
+    given = unnested.render_derived()
+    rows = sa.select(*given.c, VIEWER).where(IS_SET).order_by(given.c.id)
     new = insert(table).from_select([*GIVEN, "user_id"], rows).on_conflict_do_nothing().returning(*COLUMNS).cte("new")
-    ids = sa.literal([task["id"] for task in tasks], sa.ARRAY(sa.Uuid))
-    return sa.select(*new.c).union_all(reads.owned_by(viewer_id).where(table.c.id == sa.any_(ids)))
+    had = reads.owned_by(ME).where(table.c.id == sa.any_(arrays["id"]), IS_SET)
+    return Statement(sa.select(*new.c).union_all(had))
 
 
-def _picked(viewer_id: str, selection: Selection) -> sa.Select[Any]:
+INSERT = _insert()
+
+
+def _picked(wanted: Shape, *, by_id: bool) -> sa.Select[Any]:
     """The tasks that are selected: by id of all that the viewer sees, by a filter of those that are their own.
 
     One more than may be changed, to tell that there are too many.
     """
-    tasks = reads.owned_by(viewer_id) if selection.places is None else reads.visible_to(viewer_id)
-    return tasks.where(selection.condition).order_by(table.c.id).limit(ROWS_MAX + 1)
+    tasks = reads.visible_to(ME) if by_id else reads.owned_by(ME)
+    return tasks.where(condition(wanted)).order_by(table.c.id).limit(ROWS_MAX + 1)
 
 
-async def _change(database: Database, viewer_id: str, picked: sa.Select[Any], change: sa.Update | sa.Delete) -> Outcome:
+def _change(picked: sa.Select[Any], change: sa.Update | sa.Delete) -> Statement:
     """Lock what is picked, count it, and change it: nothing can slip in between, for it is one statement."""
-    locked = picked.with_only_columns(table.c.id).with_for_update().cte("locked")
+    locked = picked.with_only_columns(table.c.id).where(IS_SET).with_for_update().cte("locked")
     few_enough = sa.select(sa.func.count()).select_from(locked).scalar_subquery() <= ROWS_MAX
-    changed = change.where(table.c.id == locked.c.id, few_enough).cte("changed")
+    changed = change.where(table.c.id == locked.c.id, few_enough, IS_SET).cte("changed")
     rows = sa.select(locked.c.id.label("picked"), *changed.c).join_from(
         locked, changed, locked.c.id == changed.c.id, isouter=True
     )
-    return _outcome(await carry_out(database, viewer_id, rows.order_by(locked.c.id)))
+    return Statement(rows.order_by(locked.c.id))
 
 
 def _outcome(rows: list[asyncpg.Record]) -> Outcome:

@@ -3,13 +3,12 @@
 Every comparison is true or false, never unknown: with a null it is false, so `not` is always the complement.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, cast
 
 import sqlalchemy as sa
 
-from graphql_api.database import NO_VALUES, parameter
 from graphql_api.tasks.models import table
 
 Condition = sa.ColumnElement[bool]
@@ -27,13 +26,13 @@ OPERATORS: dict[str, Callable[[Any, Any], Condition]] = {
     "lte": lambda column, value: column <= value,
     "gt": lambda column, value: column > value,
     "gte": lambda column, value: column >= value,
-    # a 0 of Python's would be a parameter without a name of ours
-    "contains": lambda column, value: sa.func.strpos(column, value) > sa.literal_column("0"),
+    "contains": lambda column, value: sa.func.strpos(column, value) > 0,
     "starts_with": lambda column, value: sa.func.starts_with(column, value),
     "is_null": lambda column, wanted: column.is_(None) if wanted else column.is_not(None),
 }
 
 COLUMNS: dict[str, sa.ColumnElement[Any]] = {
+    "id": table.c.id,
     "status": table.c.status,
     "priority": table.c.priority,
     "title": table.c.title,
@@ -45,34 +44,34 @@ COLUMNS: dict[str, sa.ColumnElement[Any]] = {
 }
 
 
-def condition(shape: Shape, values: Mapping[str, Any] = NO_VALUES) -> Condition:
-    """The SQL of a filter. Without values its parameters are still to be filled in."""
+def condition(shape: Shape) -> Condition:
+    """The SQL of a filter, with parameters for whatever it compares with."""
     match shape:
         case "and_", *parts:
-            return sa.and_(sa.true(), *(condition(part, values) for part in parts))
+            return sa.and_(sa.true(), *(condition(part) for part in parts))
         case "or_", *parts:
-            return sa.or_(sa.false(), *(condition(part, values) for part in parts))
+            return sa.or_(sa.false(), *(condition(part) for part in parts))
         case "not_", part:
-            return sa.not_(condition(part, values))
+            return sa.not_(condition(part))
         case "completed", wanted:
             return cast("Condition", table.c.completed.is_(wanted))
         case "overdue", now:
-            return is_overdue(parameter(now, table.c.due_date.type, values))
+            return is_overdue(sa.bindparam(now, type_=table.c.due_date.type))
         case "search", text:
-            return _search(parameter(text, sa.String(), values))
+            return _search(sa.bindparam(text, type_=sa.String))
     column, operator, operand = shape
-    return _comparison(COLUMNS[column], operator, operand, values)
+    return _comparison(COLUMNS[column], operator, operand)
 
 
-def _comparison(column: Any, operator: str, operand: Any, values: Mapping[str, Any]) -> Condition:
+def _comparison(column: Any, operator: str, operand: Any) -> Condition:
     if operator == "is_null":
         return OPERATORS[operator](column, operand)
     type_ = sa.ARRAY(column.type) if operator in ("in_", "nin") else column.type
-    compared = OPERATORS[operator](column, parameter(operand, type_, values))
+    compared = OPERATORS[operator](column, sa.bindparam(operand, type_=type_))
     return compared.is_(True) if column.nullable else compared
 
 
-def is_overdue(now: datetime | sa.ColumnElement[datetime]) -> Condition:
+def is_overdue(now: sa.ColumnElement[datetime]) -> Condition:
     """True when the due date has passed and the task is not completed."""
     return sa.and_(table.c.due_date.is_not(None), table.c.due_date < now, table.c.completed.is_(False))
 

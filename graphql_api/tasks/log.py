@@ -23,19 +23,21 @@ The rules of the log. Triggers keep them, for every writer: see `alembic/version
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import sqlalchemy as sa
 
-from graphql_api.database import Database
+from graphql_api.database import ME, Database, Statement, as_me
 from graphql_api.errors import Code, RequestError
-from graphql_api.relay.connections import Window
+from graphql_api.relay.connections import Shape, Window
 from graphql_api.relay.cursors import BadCursor
 from graphql_api.relay.keyset import Key, Order
 from graphql_api.tasks import reads
 from graphql_api.tasks.models import events, horizon
+from graphql_api.tasks.reads import User
 
 CURSOR_MAX = 2**63 - 1
 
@@ -53,7 +55,7 @@ NOW = "now_"
 """Before the names of a task's columns where they stand beside those of an event."""
 
 
-def seen_by(user_id: str) -> sa.Select[Any]:
+def seen_by(user_id: User) -> sa.Select[Any]:
     """Events as they were written for this user."""
     return sa.select(*events.c).where(events.c.user_id == user_id)
 
@@ -63,18 +65,26 @@ async def page(database: Database, viewer_id: str, window: Window) -> list[async
 
     Raises CURSOR_EXPIRED.
     """
-    rows = await database.read(window.cut(seen_by(viewer_id)), user_id=viewer_id)
+    rows = await database.read(_page(window.shape)(viewer=viewer_id, **window.values))
     if window.after is not None:
-        await check_kept(database, viewer_id, window.after[0])
+        await check_kept(database, window.after[0])
     return rows
 
 
-async def check_kept(database: Database, viewer_id: str, cursor: int) -> None:
+@lru_cache
+def _page(shape: Shape) -> Statement:
+    return as_me(shape.cut(seen_by(ME)))
+
+
+HORIZON = Statement(sa.select(horizon.c.cursor))
+
+
+async def check_kept(database: Database, cursor: int) -> None:
     """Raises CURSOR_EXPIRED when events may have followed the cursor that are not kept any more. One SELECT.
 
     To be asked after what follows is read: meanwhile more may be dropped.
     """
-    [row] = await database.read(sa.select(horizon.c.cursor), user_id=viewer_id)
+    [row] = await database.read(HORIZON())
     if cursor < row["cursor"]:
         raise RequestError(
             Code.CURSOR_EXPIRED,
@@ -87,27 +97,52 @@ async def histories(
     database: Database, viewer_id: str, task_ids: Sequence[UUID], window: Window
 ) -> list[asyncpg.Record]:
     """For each of the tasks the rows of a page of what the viewer saw happen to it, and one more. One SELECT."""
-    tasks = (
-        sa.func.unnest(sa.literal(list(task_ids), sa.ARRAY(sa.Uuid)))
-        .table_valued(sa.column("id", sa.Uuid))
-        .render_derived()
-    )
-    history = window.cut(seen_by(viewer_id).where(events.c.task_id == tasks.c.id)).lateral()
+    return await database.read(_histories(window.shape)(viewer=viewer_id, tasks=list(task_ids), **window.values))
+
+
+@lru_cache
+def _histories(shape: Shape) -> Statement:
+    ids = sa.func.unnest(sa.bindparam("tasks", type_=sa.ARRAY(sa.Uuid)))
+    tasks = ids.table_valued(sa.column("id", sa.Uuid)).render_derived()
+    history = shape.cut(seen_by(ME).where(events.c.task_id == tasks.c.id)).lateral()
     found = sa.select(history).select_from(tasks.join(history, sa.true())).order_by(history.c.cursor.desc())
-    return await database.read(found, user_id=viewer_id)
+    return as_me(found)
+
+
+BY_CURSORS = as_me(
+    seen_by(ME).where(events.c.cursor == sa.any_(sa.bindparam("cursors", type_=sa.ARRAY(sa.BigInteger))))
+)
 
 
 async def by_cursors(database: Database, viewer_id: str, cursors: Sequence[int]) -> list[asyncpg.Record]:
     """Those of the events that are the viewer's, in no particular order. One SELECT."""
-    wanted = events.c.cursor == sa.any_(sa.literal(list(cursors), sa.ARRAY(sa.BigInteger)))
-    return await database.read(seen_by(viewer_id).where(wanted), user_id=viewer_id)
+    return await database.read(BY_CURSORS(viewer=viewer_id, cursors=list(cursors)))
+
+
+LAST_OF = as_me(
+    seen_by(ME).where(events.c.task_id == sa.bindparam("task", type_=sa.Uuid)).order_by(events.c.cursor.desc()).limit(1)
+)
 
 
 async def last_of(database: Database, viewer_id: str, task_id: UUID) -> asyncpg.Record | None:
     """The last that the viewer saw happen to a task, None when the log has nothing of it. One SELECT."""
-    last = seen_by(viewer_id).where(events.c.task_id == task_id).order_by(events.c.cursor.desc()).limit(1)
-    rows = await database.read(last, user_id=viewer_id)
+    rows = await database.read(LAST_OF(viewer=viewer_id, task=task_id))
     return rows[0] if rows else None
+
+
+def _after() -> Statement:
+    task = reads.visible_to(ME).subquery()
+    columns = [task.c[column.name].label(f"{NOW}{column.name}") for column in reads.COLUMNS]
+    later = seen_by(ME).where(events.c.cursor > sa.bindparam("cursor", type_=sa.BigInteger))
+    following = later.order_by(events.c.cursor).limit(sa.bindparam("limit", type_=sa.Integer)).subquery()
+    joined = following.outerjoin(task, task.c.id == following.c.task_id)
+    return as_me(sa.select(*following.c, *columns).select_from(joined).order_by(following.c.cursor))
+
+
+AFTER = _after()
+
+LAST = seen_by(ME).with_only_columns(sa.func.max(events.c.cursor)).scalar_subquery()
+END = as_me(sa.select(sa.func.greatest(LAST, horizon.c.cursor)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +156,11 @@ class TaskLog:
 
         One SELECT.
         """
-        task = reads.visible_to(person).subquery()
-        columns = [task.c[column.name].label(f"{NOW}{column.name}") for column in reads.COLUMNS]
-        following = seen_by(person).where(events.c.cursor > cursor).order_by(events.c.cursor).limit(limit).subquery()
-        joined = following.outerjoin(task, task.c.id == following.c.task_id)
-        statement = sa.select(*following.c, *columns).select_from(joined).order_by(following.c.cursor)
-        return await self.database.read(statement, user_id=person)
+        return await self.database.read(AFTER(viewer=person, cursor=cursor, limit=limit))
 
-    async def check_kept(self, person: str, cursor: int) -> None:
+    async def check_kept(self, cursor: int) -> None:
         """Raises CURSOR_EXPIRED. One SELECT."""
-        await check_kept(self.database, person, cursor)
+        await check_kept(self.database, cursor)
 
     @staticmethod
     def task(row: asyncpg.Record) -> dict[str, Any] | None:
@@ -139,6 +169,5 @@ class TaskLog:
 
     async def end(self, person: str) -> int:
         """The last cursor there is, or was. One SELECT."""
-        last = seen_by(person).with_only_columns(sa.func.max(events.c.cursor)).scalar_subquery()
-        [row] = await self.database.read(sa.select(sa.func.greatest(last, horizon.c.cursor)), user_id=person)
+        [row] = await self.database.read(END(viewer=person))
         return int(row[0])

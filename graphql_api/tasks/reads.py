@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import sqlalchemy as sa
 
-from graphql_api.database import ME, STATEMENTS_MAX, VIEWER, Database, Rows, Statement, as_me
+from graphql_api.database import IS_SET, ME, STATEMENTS_MAX, VIEWER, Database, Rows, Statement, as_me
 from graphql_api.relay.connections import Shape, Window
 from graphql_api.relay.keyset import Order
 from graphql_api.tasks import conditions
@@ -50,7 +50,7 @@ def by_ids(database: Database, viewer_id: str, ids: Sequence[UUID]) -> Rows:
     """Those of the tasks that the viewer may see, in no particular order. One SELECT."""
     # PostgreSQL takes half as long to find one id as to find a list of one
     wanted = BY_ID(viewer=viewer_id, id=ids[0]) if len(ids) == 1 else BY_IDS(viewer=viewer_id, ids=list(ids))
-    return database.read(wanted, user_id=viewer_id)
+    return database.read(wanted)
 
 
 async def page(
@@ -66,7 +66,7 @@ async def page(
     One SELECT.
     """
     statement = _page(scope, wanted.shape, window.shape, columns)
-    return await database.read(statement(viewer=viewer_id, **wanted.values, **window.values), user_id=viewer_id)
+    return await database.read(statement(viewer=viewer_id, **wanted.values, **window.values))
 
 
 @lru_cache(STATEMENTS_MAX)
@@ -82,7 +82,7 @@ def _only(columns: frozenset[str], order: Order, tasks: sa.Select[Any]) -> sa.Se
 async def count(database: Database, viewer_id: str, scope: Scope, wanted: Filter) -> int:
     """How many tasks there are in all. One SELECT."""
     statement = _count(scope, wanted.shape)
-    [row] = await database.read(statement(viewer=viewer_id, **wanted.values), user_id=viewer_id)
+    [row] = await database.read(statement(viewer=viewer_id, **wanted.values))
     total: int = row[0]
     return total
 
@@ -93,28 +93,32 @@ def _count(scope: Scope, wanted: conditions.Shape) -> Statement:
     return as_me(counted.where(condition(wanted)))
 
 
+COUNTED: list[sa.ColumnElement[Any]] = [
+    sa.func.count().label("total"),
+    sa.func.count().filter(table.c.status == Status.PENDING).label("pending"),
+    sa.func.count().filter(table.c.status == Status.IN_PROGRESS).label("in_progress"),
+    sa.func.count().filter(table.c.completed).label("completed"),
+    sa.func.count().filter(is_overdue(sa.bindparam("now", type_=table.c.due_date.type))).label("overdue"),
+]
+COUNTS = as_me(owned_by(ME).with_only_columns(*COUNTED))
+
+
 async def counts(database: Database, viewer_id: str, now: datetime) -> asyncpg.Record:
     """The viewer's own tasks counted by status, and the overdue ones. One SELECT."""
-
-    def having(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
-        return sa.func.count().filter(condition)
-
-    counted = owned_by(viewer_id).with_only_columns(
-        sa.func.count().label("total"),
-        having(table.c.status == Status.PENDING).label("pending"),
-        having(table.c.status == Status.IN_PROGRESS).label("in_progress"),
-        having(table.c.completed).label("completed"),
-        having(is_overdue(now)).label("overdue"),
-    )
-    [row] = await database.read(counted, user_id=viewer_id)
+    [row] = await database.read(COUNTS(viewer=viewer_id, now=now))
     return row
+
+
+def _people(column: sa.ColumnElement[str]) -> sa.Select[Any]:
+    """Those of some users who stand in this column of a task that the viewer may see."""
+    users = sa.bindparam("users", type_=sa.ARRAY(sa.Text))
+    return visible_to(ME).with_only_columns(column.label("user_id")).where(column == sa.any_(users), IS_SET)
+
+
+ACQUAINTANCES = Statement(sa.union(_people(table.c.user_id), _people(table.c.assigned_to)))
 
 
 async def acquaintances(database: Database, viewer_id: str, user_ids: Sequence[str]) -> set[str]:
     """Those of the users who share a task with the viewer: the only people whom the viewer may look up. One SELECT."""
-    wanted = sa.literal(list(user_ids), sa.ARRAY(sa.Text))
-    people = [
-        visible_to(viewer_id).with_only_columns(column.label("user_id")).where(column == sa.any_(wanted))
-        for column in (table.c.user_id, table.c.assigned_to)
-    ]
-    return {row["user_id"] for row in await database.read(sa.union(*people), user_id=viewer_id)}
+    rows = await database.read(ACQUAINTANCES(viewer=viewer_id, users=list(user_ids)))
+    return {row["user_id"] for row in rows}

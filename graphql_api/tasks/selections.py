@@ -6,17 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import sqlalchemy as sa
 import strawberry
 from strawberry import UNSET
 
 from graphql_api.errors import ErrorCode, PayloadError, Refused, ValidationError
 from graphql_api.relay.connections import given
 from graphql_api.tasks import filters
-from graphql_api.tasks.conditions import Condition, condition
-from graphql_api.tasks.filters import BadFilter, TaskFilter
+from graphql_api.tasks.filters import BadFilter, Filter, TaskFilter
 from graphql_api.tasks.inputs import TaskPatch, changed_values, parse_task_id, shown
-from graphql_api.tasks.models import table
 
 IDS_MAX = 100
 
@@ -51,7 +48,7 @@ class DeleteTasksInput:
 class Selection:
     """The tasks that are meant."""
 
-    condition: Condition
+    wanted: Filter
     places: dict[UUID, int] | None = None
     """Where each id stands in `ids`; None for a filter."""
     malformed: dict[int, PayloadError] = field(default_factory=dict)
@@ -71,7 +68,7 @@ def selected(select: TaskSelection, now: datetime) -> Selection:
     except BadFilter as bad:
         path = ["input", "select", *bad.place]
         raise Refused(ValidationError(message=bad.message, code=ErrorCode.INVALID, path=path)) from None
-    return Selection(condition(*wanted))
+    return Selection(wanted)
 
 
 def selected_and_changed(input: UpdateTasksInput, now: datetime) -> tuple[Selection, dict[str, Any]]:
@@ -105,4 +102,4 @@ def _by_ids(ids: Sequence[str]) -> Selection:
             message = f"`ids` has {shown(id)}, which is not the ID of a Task."
             path = ["input", "select", "ids", str(place)]
             malformed[place] = ValidationError(message=message, code=ErrorCode.INVALID, path=path)
-    return Selection(table.c.id == sa.any_(sa.literal(list(places), sa.ARRAY(sa.Uuid))), places, malformed)
+    return Selection(Filter(("id", "in_", "ids"), {"ids": list(places)}), places, malformed)

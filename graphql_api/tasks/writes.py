@@ -14,7 +14,6 @@ from uuid import UUID
 import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.sql.elements import ClauseElement
 
 from graphql_api.database import IS_SET, STATEMENTS_MAX, VIEWER, Database, Filled, Statement, as_me
 from graphql_api.errors import unauthenticated
@@ -75,14 +74,14 @@ async def create(database: Database, viewer_id: str, id: UUID | None, values: di
     One statement, and one more when the id exists. Raises `IdTaken`.
     """
     new = _insert(frozenset(values))
-    rows = await carry_out(database, viewer_id, new(viewer=viewer_id, task=id or uuid7(), **_new(values)))
+    rows = await carry_out(database, new(viewer=viewer_id, task=id or uuid7(), **new_values(values)))
     return rows[0] if rows or id is None else await _mine(database, viewer_id, id)
 
 
 @lru_cache
 def _insert(names: frozenset[str]) -> Statement:
     """A new task with values in these columns."""
-    new = {"id": TASK, "user_id": VIEWER, **_parameters(names)}
+    new = {"id": TASK, "user_id": VIEWER, **parameters(names)}
     row = sa.select(*new.values()).where(IS_SET)
     creation = insert(table).from_select([*new], row).on_conflict_do_nothing().returning(*COLUMNS)
     return Statement(creation)
@@ -90,7 +89,7 @@ def _insert(names: frozenset[str]) -> Statement:
 
 async def made_before(database: Database, viewer_id: str, id: UUID) -> asyncpg.Record | None:
     """The viewer's own task with this id, None when there is none. One SELECT."""
-    rows = await database.read(OWN(viewer=viewer_id, task=id), user_id=viewer_id)
+    rows = await database.read(OWN(viewer=viewer_id, task=id))
     return rows[0] if rows else None
 
 
@@ -104,7 +103,7 @@ async def update(
     owner_only = not values.keys() <= ASSIGNEE_MAY
     if not values:
         return await _current(database, viewer_id, id, if_version, owner_only=False)
-    change = _update(frozenset(values), owner_only, if_version is not None)(**_new(values))
+    change = _update(frozenset(values), owner_only, if_version is not None)(**new_values(values))
     return await _changed(database, viewer_id, id, if_version, change, owner_only=owner_only)
 
 
@@ -121,7 +120,7 @@ async def toggle(
 def _update(names: frozenset[str], owner_only: bool, has_version: bool) -> Statement:
     """Changes these columns of a task."""
     scope = is_owned_by(VIEWER) if owner_only else is_workable_by(VIEWER)
-    change = sa.update(table).values(**_parameters(names)).where(scope, *_exactly(has_version))
+    change = sa.update(table).values(**parameters(names)).where(scope, *_exactly(has_version))
     return as_me(change.returning(*COLUMNS))
 
 
@@ -142,7 +141,7 @@ async def _changed(
 ) -> asyncpg.Record:
     """The row that a statement has changed, or the reason why it has changed none."""
     change.values.update(viewer=viewer_id, task=id, version=if_version)
-    rows = await carry_out(database, viewer_id, change)
+    rows = await carry_out(database, change)
     if not rows:
         raise Outdated(await _current(database, viewer_id, id, if_version, owner_only=owner_only))
     return rows[0]
@@ -169,17 +168,20 @@ async def deleted(database: Database, viewer_id: str, id: UUID) -> dict[str, Any
     return before if before["user_id"] == viewer_id else None
 
 
+RESTORED = sa.func.task_events_restore(VIEWER, TASK, sa.bindparam("assignee", type_=sa.Text)).table_valued(
+    *(sa.column(column.name, column.type) for column in COLUMNS)
+)
+RESTORE = as_me(sa.select(*RESTORED.c))
+
+
 async def restore(database: Database, viewer_id: str, id: UUID, assignee_id: str | None) -> asyncpg.Record:
     """The row of a `deleted` task, which is back as it was, but for the assignee; or the row that exists by now.
 
     An assignee who has gone in the very moment is left out. One statement, and one more when the id exists.
     Raises `IdTaken`.
     """
-    restored = sa.func.task_events_restore(viewer_id, sa.literal(id, sa.Uuid), assignee_id).table_valued(
-        *(sa.column(column.name, column.type) for column in COLUMNS)
-    )
     try:
-        rows = await carry_out(database, viewer_id, sa.select(*restored.c))
+        rows = await carry_out(database, RESTORE(viewer=viewer_id, task=id, assignee=assignee_id))
     except AssigneeGone:
         return await restore(database, viewer_id, id, None)
     return rows[0] if rows else await _mine(database, viewer_id, id)
@@ -194,8 +196,7 @@ async def _mine(database: Database, viewer_id: str, id: UUID) -> asyncpg.Record:
 
 async def carry_out(
     database: Database,
-    viewer_id: str,
-    statement: ClauseElement | Filled,
+    statement: Filled,
     check: Callable[[list[asyncpg.Record]], None] | None = None,
 ) -> list[asyncpg.Record]:
     """The rows that the statement returns; what `check` raises at the sight of them undoes it.
@@ -203,7 +204,7 @@ async def carry_out(
     Raises UNAUTHENTICATED when the viewer's account is gone, and `AssigneeGone`.
     """
     try:
-        return await database.write(statement, user_id=viewer_id, check=check)
+        return await database.write(statement, check=check)
     except asyncpg.ForeignKeyViolationError as error:
         if error.constraint_name != OWNER_KEY:
             raise AssigneeGone from error
@@ -233,12 +234,12 @@ def _exactly(has_version: bool) -> list[sa.ColumnElement[bool]]:
     return [table.c.id == TASK, *([table.c.version == VERSION] if has_version else [])]
 
 
-def _parameters(names: frozenset[str]) -> dict[str, sa.BindParameter[Any]]:
-    """What stands for the new values of these columns; `_new` gives the values."""
+def parameters(names: frozenset[str]) -> dict[str, sa.BindParameter[Any]]:
+    """What stands for the new values of these columns; `new_values` gives the values."""
     return {name: sa.bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
 
 
-def _new(values: dict[str, Any]) -> dict[str, Any]:
+def new_values(values: dict[str, Any]) -> dict[str, Any]:
     return {f"new_{name}": value for name, value in values.items()}
 
 

@@ -5,7 +5,7 @@ from functools import lru_cache
 import sqlalchemy as sa
 
 from graphql_api.context import Context
-from graphql_api.database import NOBODY, Statement, as_me
+from graphql_api.database import Statement
 from graphql_api.loading import Loader
 from graphql_api.users.models import UserRow, people
 
@@ -28,8 +28,7 @@ class UserLoader(Loader[str, UserRow | None]):
         user = self._tables.user
         if user is None:
             return [None] * len(keys)
-        wanted = _by_ids(user)(viewer=NOBODY, ids=self._tables.user_ids(keys))
-        records = await self._database.read(wanted)
+        records = await self._database.read(_by_ids(user)(ids=self._tables.user_ids(keys)))
         found = {record["id"]: UserRow.from_record(record) for record in records}
         return [found.get(key) for key in keys]
 
@@ -37,4 +36,4 @@ class UserLoader(Loader[str, UserRow | None]):
 @lru_cache
 def _by_ids(user: sa.Table) -> Statement:
     ids = sa.bindparam("ids", type_=sa.ARRAY(user.c.id.type))
-    return as_me(people(user).where(user.c.id == sa.any_(ids)))
+    return Statement(people(user).where(user.c.id == sa.any_(ids)))
