@@ -25,7 +25,7 @@ class RequestId:
             return self._app(scope, receive, send)
         scope[FIELDS] = fields(scope["headers"])
         given = header(scope, b"x-request-id")
-        id = given if PLAIN.fullmatch(given) else f"{getrandbits(128):032x}"
+        id = given if given and PLAIN.fullmatch(given) else f"{getrandbits(128):032x}"
         request_id.set(id)  # in the context of the request's own task
 
         def send_with_id(message: Message) -> Awaitable[None]:

@@ -78,6 +78,8 @@ class Sizes:
 
     def of(self, variables: Mapping[str, Any]) -> tuple[tuple[str, Size], ...]:
         """Each with the name of its variable."""
+        if not self._defaults:
+            return ()
         return tuple([(name, _size(variables[name]) if name in variables else size) for name, size in self._defaults])
 
 

@@ -52,7 +52,8 @@ class Engine:
 
         Raises `NotExecuted`, or `RequestError` for an unknown or too expensive operation or too many variables.
         """
-        rules.check_variables(variables, self._max_values)
+        if variables:
+            rules.check_variables(variables, self._max_values)
         operation = self._documents.get(text).operation(name)
         if operation.type is OperationType.SUBSCRIPTION and len(text) > REMEMBERED_LENGTH:
             raise RequestError(

@@ -48,6 +48,10 @@ class Page(Generic[Row]):
     has_previous: bool
     order: Order
 
+    def cursor(self, place: int) -> str:
+        """The cursor of the row there."""
+        return cursors.encode(self.order, self.order.keys_of(self.rows[place]))
+
 
 @strawberry.type(description="Where a page lies in the whole list.")
 class PageInfo:
@@ -63,11 +67,11 @@ class PageInfo:
 
     @strawberry.field(description="Cursor of the first edge, to page backward with `before`; null for an empty page.")
     def start_cursor(self) -> str | None:
-        return cursors.of(self.page.order, self.page.rows[0]) if self.page.rows else None
+        return self.page.cursor(0) if self.page.rows else None
 
     @strawberry.field(description="Cursor of the last edge, to page forward with `after`; null for an empty page.")
     def end_cursor(self) -> str | None:
-        return cursors.of(self.page.order, self.page.rows[-1]) if self.page.rows else None
+        return self.page.cursor(-1) if self.page.rows else None
 
 
 class Shape(NamedTuple):

@@ -3,7 +3,6 @@
 import base64
 from binascii import b2a_base64
 from collections.abc import Sequence
-from typing import Any
 
 import orjson
 
@@ -19,11 +18,6 @@ def encode(order: Order, keys: Sequence[object]) -> str:
     """The place of the row with these sort keys; times are instants, so that nothing is rounded."""
     text = orjson.dumps([order.signature, *keys], str)
     return b2a_base64(text, newline=False).decode()
-
-
-def of(order: Order, row: Any) -> str:
-    """The place of a row, which has its sort keys under their names."""
-    return encode(order, order.values(row))
 
 
 def decode(order: Order, cursor: str) -> list[object]:

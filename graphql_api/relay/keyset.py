@@ -53,8 +53,8 @@ class Order:
             for key in keys
         )
         """Tells one order from another inside a cursor."""
-        self.values = _values([key.name for key in keys])
-        """Gives the sort keys of a row."""
+        self.keys_of = _keys_of([key.name for key in keys])
+        """Gives the sort keys of a row, which has them under their names."""
 
     @cached_property
     def reversed(self) -> Order:
@@ -85,5 +85,5 @@ class Order:
         return self.reversed.after(values)
 
 
-def _values(names: Sequence[str]) -> Callable[[Any], tuple[object, ...]]:
+def _keys_of(names: Sequence[str]) -> Callable[[Any], tuple[object, ...]]:
     return itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)

@@ -173,7 +173,7 @@ class TaskMutation:
 
 def _edge(row: asyncpg.Record) -> TaskEdge:
     """The task with its cursor in the default order."""
-    return TaskEdge(row, NEWEST_FIRST)
+    return TaskEdge(Task(row), NEWEST_FIRST)
 
 
 async def _restored(info: Info, id: UUID) -> asyncpg.Record:

@@ -140,20 +140,16 @@ def global_id(id: UUID) -> strawberry.ID:
 
 @strawberry.type(description="A task in its place in a list.")
 class TaskEdge:
-    row: strawberry.Private[Row]
+    node: Annotated[Task, strawberry.field(description="The task.")]
     order: strawberry.Private[Order]
 
-    def __init__(self, row: Row, order: Order) -> None:  # see `Task`
-        self.row = row
+    def __init__(self, node: Task, order: Order) -> None:  # see `Task`
+        self.node = node
         self.order = order
 
     @strawberry.field(description="This place in the list, for `after` and `before`.")
     def cursor(self) -> str:
-        return cursors.of(self.order, self.row)
-
-    @strawberry.field(description="The task.")
-    def node(self) -> Task:
-        return Task(self.row)
+        return cursors.encode(self.order, self.order.keys_of(self.node.row))
 
 
 @strawberry.type(description="A page of tasks. Each part is read only when it is selected.")
@@ -176,7 +172,7 @@ class TaskConnection:
     @strawberry.field(description="The tasks of the page, each with its cursor.")
     def edges(self) -> list[TaskEdge]:
         order = self.page.order
-        return [TaskEdge(row, order) for row in self.page.rows]
+        return [TaskEdge(Task(row), order) for row in self.page.rows]
 
     @strawberry.field(description="The tasks of the page, without cursors.")
     def nodes(self) -> list[Task]:
@@ -215,7 +211,7 @@ class TaskEvent(Node):
         "`taskChanged` or `taskEvents`."
     )
     def cursor(self) -> str:
-        return cursors.of(log.OLDEST_FIRST, self.row)
+        return cursors.encode(log.OLDEST_FIRST, [self.row["cursor"]])
 
     @strawberry.field(description="What happened.")
     def kind(self) -> EventKind:
@@ -265,7 +261,7 @@ class TaskEventEdge:
 
     @strawberry.field(description="This place in the list, for `after`.")
     def cursor(self) -> str:
-        return cursors.of(self.order, self.row)
+        return cursors.encode(self.order, self.order.keys_of(self.row))
 
     @strawberry.field(description="The event.")
     def node(self) -> TaskEvent:

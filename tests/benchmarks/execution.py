@@ -138,7 +138,7 @@ async def parts(known: Sequence[Mapping[str, Any]]) -> None:
     made: dict[str, Callable[[], Any]] = {
         "tasks": lambda: [Task(row) for row in known],
         "  global_id in it": lambda: [global_id(row["id"]) for row in known],
-        "cursors": lambda: [cursors.encode(order, order.values(row)) for row in known],
+        "cursors": lambda: [cursors.encode(order, order.keys_of(row)) for row in known],
         "cursors.encode of one event": lambda: cursors.encode(log.OLDEST_FIRST, [5]),
     }
     for name, part in made.items():
