@@ -2,25 +2,27 @@
 
 For `{ title owner { name } }` of tasks that have both as attributes, `make` makes
 
-    def each(run, sources):
+    def each(rows, sources):
+        run, answers = rows.run, []
         # title: String!
         v0 = [value if type(value) is str else surprise(value) for source in sources for value in (source.title,)]
         # owner: User
-        v1 = [value if type(value) in PLAIN else plain(value) for source in sources for value in (source.owner,)]
-        v1 = f1_selection.all_present(run, v1)
-        return [{'title': v0, 'owner': v1} for v0, v1 in zip(v0, v1)]
+        v1 = f1_objects(rows, [source.owner for source in sources], answers)
+        answers += [{'title': v0, 'owner': v1} for v0, v1 in zip(v0, v1)]
+        return answers
 
 All objects go through the same few lines before the next field has its turn, so that these stay in the caches of the
-processor, and nothing is prepared for what seldom happens: a `Surprise`, or whatever a resolver raises, has the objects
-looked at one by one. No path is known here, and nobody is waited for.
+processor. What the lines leave out is for `many`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from graphql import GraphQLObjectType, TypeNameMetaFieldDef, get_nullable_type, is_leaf_type
 
+from graphql_api.execution.many import of_field
 from graphql_api.execution.plans import Field
 from graphql_api.execution.resolvers import CAST, attribute, checks_its_class, is_coroutine, own_class
 from graphql_api.execution.text import Names, call_text, defined
@@ -30,10 +32,10 @@ from graphql_api.execution.values import IS_PLAIN, leaf
 def each(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Names] | None:
     """The text of a function that gives `each(run, sources)` for the names that it needs; and those names.
 
-    None where a field wants to know its path, is waited for, or is a list or of an abstract type.
+    None where a field has a coroutine, or is a list or of an abstract type.
     """
     names: Names = {}
-    body, answer = [], []
+    body, answer = ["run, answers = rows.run, []"], []
     if checks_its_class(type_):
         names["Own"] = own_class(type_)
         body += [
@@ -47,37 +49,44 @@ def each(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Names]
             answer.append(f"{field.key!r}: {type_.name!r}")
             continue
         v, f = f"v{number}", f"f{number}"
-        value, completed = _value(field, f, names), _completed(field, f, names)
-        if not value or not completed:
+        value = _value(field, f, names)
+        completed = "" if field.selection else _completed(field, f, names)
+        if not value or not (field.selection or completed):
             return None
-        body += [f"# {field.key}: {field.type}", f"{v} = [{completed} for source in sources for value in ({value},)]"]
+        wants_path = field.call and field.call.info_name
+        each_source = "for place, source in enumerate(sources)" if wants_path else "for source in sources"
+        body.append(f"# {field.key}: {field.type}")
         if field.selection:
-            names[f"{f}_selection"] = field.selection
-            body.append(f"{v} = {f}_selection.{'all_present' if field.is_nullable else 'all'}(run, {v})")
+            names[f"{f}_objects"] = partial(of_field, field)
+            body.append(f"{v} = {f}_objects(rows, [{value} {each_source}], answers)")
+        else:
+            body.append(f"{v} = [{completed} {each_source} for value in ({value},)]")
         answer.append(f"{field.key!r}: {v}")
         columns.append(v)
     if not columns:
         return None
-    body.append(f"return [{{{', '.join(answer)}}} for {', '.join(columns)}, in zip({', '.join(columns)})]")
-    return defined("each", "run, sources", body, names), names
+    body += [
+        f"answers += [{{{', '.join(answer)}}} for {', '.join(columns)}, in zip({', '.join(columns)})]",
+        "return answers",
+    ]
+    return defined("each", "rows, sources", body, names), names
 
 
 def _value(field: Field, f: str, names: Names) -> str | None:
-    """What gives the field's value for a `source`; None where that takes more than certain arguments."""
+    """What gives the field's value for a `source` in a `place`; None where that takes more than certain arguments."""
     name = attribute(field.definition)
     if name:
         return f"source.{name}"
-    if is_coroutine(field.definition) or (field.call and field.call.info_name):
+    if is_coroutine(field.definition):
         return None
-    return call_text(field, f, "", names) or None
+    names[f] = field
+    return call_text(field, f, f"(rows.path(place), {field.key!r}, {field.parent.name!r})", names) or None
 
 
 def _completed(field: Field, f: str, names: Names) -> str | None:
-    """What completes a `value`, as far as that goes without asking it for its fields."""
+    """What completes a `value` of a leaf type; None for any other."""
     nullable = get_nullable_type(field.type)
     null = "None if value is None else " if field.is_nullable else ""
-    if field.selection:
-        return f"value if {IS_PLAIN} else {null}plain(value)"
     if not is_leaf_type(nullable):
         return None
     known = leaf(nullable)

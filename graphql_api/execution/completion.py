@@ -20,10 +20,11 @@ from graphql import (
 from graphql.execution.executor import collect_iterator_awaitables, invalid_return_type_error
 from graphql.pyutils import Undefined, is_async_iterable, is_awaitable, is_iterable
 
+from graphql_api.execution.many import of_list
 from graphql_api.execution.plans import Completion, Field, Make, Place, Selection
 from graphql_api.execution.resolvers import checks_its_class
 from graphql_api.execution.run import Run, Steps, to_path
-from graphql_api.execution.values import PLAIN, Coroutine, Surprise, coerced, is_plain, leaf
+from graphql_api.execution.values import PLAIN, Coroutine, coerced, leaf
 from graphql_api.execution.waiting import PENDING, leave, together
 
 P = TypeVar("P", bound=Place)
@@ -100,11 +101,11 @@ def _list(type_: GraphQLList[Any], field: Field, make: Make) -> Completion:
             if not is_iterable(value):
                 raise GraphQLError(f"Expected Iterable, but did not find one for field '{field.parent}.{field.name}'.")
         elif item.selection and item.selection.each and len(value) >= MANY:
-            at_once = _at_once(item.selection, run, value, is_nullable=item.is_nullable)
-            if at_once is not None:
-                return at_once
+            answers = of_list(item, item.selection, run, value, path)
+            if answers is not None:
+                return answers
         inner = item.selection.function if item.selection else item.inner
-        answers: list[Any] = []
+        answers = []
         is_waiting = False
         iterator = iter(value)
         try:
@@ -128,22 +129,6 @@ def _list(type_: GraphQLList[Any], field: Field, make: Make) -> Completion:
         return together(answers) if is_waiting else answers
 
     return complete
-
-
-def _at_once(selection: Selection, run: Run, values: list[Any], *, is_nullable: bool) -> list[Any] | None:
-    """The answers for all the objects; None where they are to be found one by one, as all that come later will be.
-
-    Then resolvers are called again. GraphQL lets only root fields of mutations have effects ("Normal and Serial
-    Execution").
-    """
-    try:
-        for value in values:
-            if type(value) not in PLAIN and not (is_plain(value) or (is_nullable and value is None)):
-                raise Surprise
-        return (selection.all_present if is_nullable else selection.all)(run, values)
-    except Exception:  # it will come again, in its place
-        selection.each = None
-        return None
 
 
 def _async_list(item_type: GraphQLOutputType, field: Field, run: Run, value: Any, path: Steps) -> Any:

@@ -58,6 +58,15 @@ class Place:
         self.is_nullable = not is_non_null_type(type_)
         self.selection = None
 
+    def all(self, rows: Any, sources: list[Any]) -> list[Any]:
+        """What is selected of many plain objects, in the places of a `many.Rows`.
+
+        Raises `Surprise` where they can only be completed one by one, and whatever a resolver raises.
+        """
+        if self.selection is None or self.selection.each is None:
+            raise Surprise
+        return self.selection.each(rows, sources)
+
     def finish(self, run: Run, value: Any, path: Steps) -> Any:
         """The completed value of whatever a resolver or an iterator gave."""
         kind = type(value)
@@ -161,7 +170,7 @@ class Selection:
     is_at_hand: bool
     """True when the function is made, and nobody is likely to wait for anything in it."""
     each: Each | None
-    """Gives the same for plain objects, as dicts; None where each needs the closer look of `function`."""
+    """Gives the same for many objects, as dicts; None where each needs the closer look of `function`."""
 
     def __init__(self, type_: GraphQLObjectType, details: FieldDetailsList, make: Make) -> None:
         self.type = type_
@@ -177,24 +186,15 @@ class Selection:
         self.function, self.is_at_hand = made.function, made.is_at_hand
         return self.function(run, source, path)
 
-    def _first_each(self, run: Run, sources: list[Any]) -> list[Any]:
-        self.each = self._make(self, run).each
-        return self.all(run, sources)
-
-    def all(self, run: Run, sources: list[Any]) -> list[Any]:
-        """What `each` gives. Raises `Surprise` where there is no such function, and whatever a resolver raises."""
+    def _first_each(self, rows: Any, sources: list[Any]) -> list[Any]:
+        self.each = self._make(self, rows.run).each
         if self.each is None:
             raise Surprise
-        return self.each(run, sources)
-
-    def all_present(self, run: Run, sources: list[Any]) -> list[Any]:
-        """The same, with None for None."""
-        answers = iter(self.all(run, [source for source in sources if source is not None]))
-        return [None if source is None else next(answers) for source in sources]
+        return self.each(rows, sources)
 
 
-Each = Callable[[Run, list[Any]], list[Any]]
-"""Completes many plain objects in a run. Raises `Surprise`, and whatever a resolver raises."""
+Each = Callable[[Any, list[Any]], list[Any]]
+"""See `Place.all`."""
 
 
 class Made(Protocol):

@@ -1,0 +1,160 @@
+"""Many objects of one type, completed field by field, by the functions of `columns`.
+
+Nothing unusual is prepared for. A `Surprise`, or whatever a resolver raises, has the objects completed one by one, now
+and from then on; resolvers are called again then. GraphQL lets only root fields of mutations have effects ("Normal and
+Serial Execution"). Nothing is waited for but promises, and for those of all the objects by one coroutine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphql_api.execution.plans import Field, Place, Selection
+from graphql_api.execution.promises import Promise
+from graphql_api.execution.run import Run, Steps
+from graphql_api.execution.values import PLAIN, Coroutine, Surprise, plain
+from graphql_api.execution.waiting import together
+
+Answers = list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Where objects stand in the answer for a list."""
+
+    run: Run
+    listed: Selection
+    """What is selected of the items of the list."""
+    path: Callable[[int], Steps]
+    """Gives the path of one of them."""
+    fail: Callable[[int, Exception], None]
+    """Puts null into the place of one of them, or raises the error where null may not stand."""
+    waits: list[Promised]
+    """What is still to come, of objects inside of these too."""
+
+    def some(self, places: Sequence[int]) -> Rows:
+        """Those in these places."""
+
+        def path(place: int) -> Steps:
+            return self.path(places[place])
+
+        def fail(place: int, error: Exception) -> None:
+            self.fail(places[place], error)
+
+        return Rows(self.run, self.listed, path, fail, self.waits)
+
+    def inside(self, field: Field, answers: Answers) -> Rows:
+        """The objects that stand in this field of these; `answers` are those for these."""
+
+        def path(place: int) -> Steps:
+            return self.path(place), field.key, field.parent.name
+
+        def fail(place: int, error: Exception) -> None:
+            try:
+                answers[place][field.key] = field.fail(self.run, error, path(place))
+            except Exception as located:
+                self.fail(place, located)
+
+        return Rows(self.run, self.listed, path, fail, self.waits)
+
+
+def of_list(item: Place, listed: Selection, run: Run, values: list[Any], path: Steps) -> Any:
+    """The answers for the items of a list, or a coroutine that gives them; None where each is to be found alone."""
+    answers: Answers = []
+
+    def path_of(index: int) -> Steps:
+        return path, index, None
+
+    def fail(index: int, error: Exception) -> None:
+        answers[index] = item.fail(run, error, path_of(index))
+
+    rows = Rows(run, listed, path_of, fail, [])
+    try:
+        answers += _selected(item, rows, values)
+    except Exception:  # it will come again, in its place
+        listed.each = None
+        return None
+    return _awaited(rows, answers) if rows.waits else answers
+
+
+def of_field(field: Field, rows: Rows, values: list[Any], answers: Answers) -> Answers:
+    """What is selected of the objects in a field; promises of them, which are kept later."""
+    kinds = {*map(type, values)}
+    if Promise not in kinds:
+        return _selected(field, rows.inside(field, answers), values)
+    if kinds - {Promise, type(None)} or (len(kinds) > 1 and not field.is_nullable):
+        raise Surprise
+    field.all(rows, [])  # a surprise now where there would be one later
+    rows.waits.append(Promised(field, rows, values, answers))
+    return values
+
+
+def _selected(place: Place, rows: Rows, values: list[Any]) -> Answers:
+    """What is selected of these objects, each of which stands in such a place; null for null."""
+    kinds = {*map(type, values)}
+    if place.is_nullable and type(None) in kinds:
+        present = [number for number, value in enumerate(values) if value is not None]
+        answers = iter(_selected(place, rows.some(present), [values[number] for number in present]))
+        return [None if value is None else next(answers) for value in values]
+    if not kinds <= PLAIN:
+        for value in values:
+            plain(value)
+    return place.all(rows, values)
+
+
+async def _awaited(rows: Rows, answers: Answers) -> Answers:
+    """The answers, with all that was promised."""
+    while rows.waits:
+        waits = [*rows.waits]
+        rows.waits.clear()
+        for batch in {promise.batch for promised in waits for promise in promised.promises if promise}:
+            await batch.settled()
+        for promised in waits:
+            await promised.complete()
+    return answers
+
+
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """A field of many answers in which promises stand, and null."""
+
+    field: Field
+    rows: Rows
+    promises: list[Promise[Any] | None]
+    answers: Answers
+
+    async def complete(self) -> None:
+        """Puts what is selected of the promised objects into the answers."""
+        field = self.field
+        inside = self.rows.inside(field, self.answers)
+        kept: dict[int, Any] = {}
+        for place, promise in enumerate(self.promises):
+            try:
+                if promise:
+                    kept[place] = promise.result()
+            except Exception as error:
+                inside.fail(place, error)
+        if not kept:
+            return
+        answers = [self.answers[place] for place in kept]
+        begun = len(self.rows.waits)
+        try:
+            done = of_field(field, self.rows.some([*kept]), [*kept.values()], answers)
+        except Exception:
+            del self.rows.waits[begun:]
+            self.rows.listed.each = None
+            await together({place: self._complete_one(place, inside.path(place)) for place in kept})
+        else:
+            for answer, value in zip(answers, done, strict=True):
+                answer[field.key] = value
+
+    async def _complete_one(self, place: int, path: Steps) -> None:
+        promise = self.promises[place]
+        assert promise is not None
+        try:
+            value = self.field.kept(self.rows.run, promise, path)
+            self.answers[place][self.field.key] = await value if type(value) is Coroutine else value
+        except Exception as error:
+            self.rows.fail(place, error)
