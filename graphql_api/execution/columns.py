@@ -30,7 +30,7 @@ from graphql_api.execution.values import IS_PLAIN, leaf
 
 
 def each(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Names] | None:
-    """The text of a function that gives `each(run, sources)` for the names that it needs; and those names.
+    """The text of a function that gives `each(rows, sources)` for the names that it needs; and those names.
 
     None where a field has a coroutine, or is a list or of an abstract type.
     """
@@ -48,21 +48,12 @@ def each(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Names]
         if field.definition is TypeNameMetaFieldDef:
             answer.append(f"{field.key!r}: {type_.name!r}")
             continue
-        v, f = f"v{number}", f"f{number}"
-        value = _value(field, f, names)
-        completed = "" if field.selection else _completed(field, f, names)
-        if not value or not (field.selection or completed):
+        column = _column(field, number, names)
+        if column is None:
             return None
-        wants_path = field.call and field.call.info_name
-        each_source = "for place, source in enumerate(sources)" if wants_path else "for source in sources"
-        body.append(f"# {field.key}: {field.type}")
-        if field.selection:
-            names[f"{f}_objects"] = partial(of_field, field)
-            body.append(f"{v} = {f}_objects(rows, [{value} {each_source}], answers)")
-        else:
-            body.append(f"{v} = [{completed} {each_source} for value in ({value},)]")
-        answer.append(f"{field.key!r}: {v}")
-        columns.append(v)
+        body += [f"# {field.key}: {field.type}", column]
+        answer.append(f"{field.key!r}: v{number}")
+        columns.append(f"v{number}")
     if not columns:
         return None
     body += [
@@ -72,6 +63,19 @@ def each(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Names]
     return defined("each", "rows, sources", body, names), names
 
 
+def _column(field: Field, number: int, names: Names) -> str | None:
+    """The line that gives `v0`, what field 0 is of all objects; None where that takes more than a line."""
+    v, f = f"v{number}", f"f{number}"
+    value = _value(field, f, names)
+    wants_path = field.call and field.call.info_name
+    sources = "for place, source in enumerate(sources)" if wants_path else "for source in sources"
+    if value and field.selection:
+        names[f"{f}_objects"] = partial(of_field, field)
+        return f"{v} = {f}_objects(rows, [{value} {sources}], answers)"
+    completed = _completed(field, f, names)
+    return f"{v} = [{completed} {sources} for value in ({value},)]" if value and completed else None
+
+
 def _value(field: Field, f: str, names: Names) -> str | None:
     """What gives the field's value for a `source` in a `place`; None where that takes more than certain arguments."""
     name = attribute(field.definition)
@@ -79,7 +83,6 @@ def _value(field: Field, f: str, names: Names) -> str | None:
         return f"source.{name}"
     if is_coroutine(field.definition):
         return None
-    names[f] = field
     return call_text(field, f, f"(rows.path(place), {field.key!r}, {field.parent.name!r})", names) or None
 
 

@@ -125,7 +125,7 @@ def call_text(field: Field, f: str, path: str, names: Names) -> str:
     parts = ["source"] if call.wants_self else []
     parts += [f"{name}=source" for name in call.source_names]
     if call.info_name:
-        names[f"{f}_info"] = call.info
+        names |= {f: field, f"{f}_info": call.info}
         parts.append(f"{call.info_name}={f}_info(run, {f}, {path})")
     for name, value in constants.items():
         names[f"{f}_given_{name}"] = value
