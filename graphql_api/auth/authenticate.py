@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from hashlib import sha256
+from hashlib import blake2b
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -137,7 +137,7 @@ class Authenticator:
 
 
 def _digest(credential: bytes, *, is_bearer: bool) -> bytes:
-    return sha256(b"%d%b" % (is_bearer, credential)).digest()
+    return blake2b(b"%d%b" % (is_bearer, credential)).digest()
 
 
 def _tokens(settings: Settings, database: Database, tables: Tables) -> Tokens | None:
