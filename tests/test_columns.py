@@ -368,6 +368,21 @@ def test_a_promise_that_is_broken_has_no_other_object_completed_alone() -> None:
     assert calls[:9] == [("twin", number) for number in range(9)]
 
 
+@pytest.mark.parametrize("misdeed", MISDEEDS)
+@pytest.mark.parametrize("resolver", ["twin", "gift"])
+@pytest.mark.parametrize("numbers", [{3}, {6}, set(range(MANY))], ids=["odd", "even", "all"])
+def test_whatever_stands_among_promises_is_seen(resolver: str, misdeed: str, numbers: set[int]) -> None:
+    given = root(Random(1), MANY, 0)
+    given.some_things = [None, *given.things]
+    for number in numbers:
+        given.things[number].misdeeds[resolver] = misdeed
+    for query in ("{ someThings { twin { text } gift { word } } }", "{ someThings { twin { later } gift { word } } }"):
+        expected, _ = outcome(world, partial(execute, SCHEMA, parse(query), given, executor_class=Core))
+        ours = plan(SCHEMA, parse(query), Core)
+        for _ in range(2):
+            assert shown(asked(ours, given)[0]) == shown(expected)
+
+
 def test_what_stands_in_promised_objects_that_are_completed_again_is_waited_for_once() -> None:
     given = root(Random(1), MANY, 0)
     given.things[2].of_twin["perhaps"] = "raises"
@@ -383,7 +398,7 @@ def test_few_objects_are_completed_one_by_one() -> None:
     assert calls == [(name, number) for number in range(MANY - 1) for name in ("text", "flag")]
 
 
-@pytest.mark.parametrize("field", OTHERS[:-1])
+@pytest.mark.parametrize("field", OTHERS)
 def test_a_field_that_asks_for_more_than_its_object_is_known_before_the_first_call(field: str) -> None:
     ours = plan(SCHEMA, parse(f"query ($perhaps: Int) {{ things {{ text {field} }} }}"), Core)
     assert asked(ours, root(Random(1), MANY, 0))[1].count(("text", 0)) == 1

@@ -14,7 +14,7 @@ from typing import Any
 from graphql_api.execution.plans import Field, Place, Selection
 from graphql_api.execution.promises import Promise
 from graphql_api.execution.run import Run, Steps
-from graphql_api.execution.values import PLAIN, Coroutine, Surprise, plain
+from graphql_api.execution.values import PLAIN, Coroutine, Surprise, is_plain, plain
 from graphql_api.execution.waiting import together
 
 Answers = list[Any]
@@ -82,13 +82,15 @@ def of_list(item: Place, listed: Selection, run: Run, values: list[Any], path: S
 def of_field(field: Field, rows: Rows, values: list[Any], answers: Answers) -> Answers:
     """What is selected of the objects in a field; promises of them, which are kept later."""
     kinds = {*map(type, values)}
-    if Promise not in kinds:
-        return _selected(field, rows.inside(field, answers), values)
-    if kinds - {Promise, type(None)} or (len(kinds) > 1 and not field.is_nullable):
+    if Promise in kinds and kinds <= ({Promise, type(None)} if field.is_nullable else {Promise}):
+        rows.waits.append(Promised(field, rows, values, answers))
+        return values
+    if not kinds <= PLAIN and not all(value is None or is_plain(value) for value in values):
+        for value in values:
+            if type(value) is Coroutine:
+                value.close()  # nobody will wait for it
         raise Surprise
-    field.all(rows, [])  # a surprise now where there would be one later
-    rows.waits.append(Promised(field, rows, values, answers))
-    return values
+    return _selected(field, rows.inside(field, answers), values)
 
 
 def _selected(place: Place, rows: Rows, values: list[Any]) -> Answers:
