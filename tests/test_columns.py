@@ -383,6 +383,16 @@ def test_whatever_stands_among_promises_is_seen(resolver: str, misdeed: str, num
             assert shown(asked(ours, given)[0]) == shown(expected)
 
 
+def test_all_promises_may_be_broken() -> None:
+    given = root(Random(1), MANY, 0)
+    for one in given.things:
+        one.number *= 2
+        one.misdeeds["twin"] = "raises"
+    query = parse("{ someThings { twin { later } } }")
+    expected, _ = outcome(world, partial(execute, SCHEMA, query, given, executor_class=Core))
+    assert shown(asked(plan(SCHEMA, query, Core), given)[0]) == shown(expected)
+
+
 def test_what_stands_in_promised_objects_that_are_completed_again_is_waited_for_once() -> None:
     given = root(Random(1), MANY, 0)
     given.things[2].of_twin["perhaps"] = "raises"
