@@ -73,10 +73,10 @@ async def execute(url: str, *statements: str) -> None:
         await connection.close()
 
 
-async def until_somebody_waits(connection: asyncpg.Connection) -> None:
-    """Until a statement in this database waits for another's lock."""
+async def until_somebody_waits(connection: asyncpg.Connection, how_many: int = 1) -> None:
+    """Until so many statements in this database wait for another's lock."""
     waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    while not await connection.fetch(waiting):
+    while len(await connection.fetch(waiting)) < how_many:
         await asyncio.sleep(0.01)
         await connection.execute("SELECT pg_stat_clear_snapshot()")  # within a transaction it would never change
 

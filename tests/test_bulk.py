@@ -391,17 +391,24 @@ async def test_new_tasks_are_made_in_the_order_of_their_ids(api: Api, ada: Perso
 
 
 async def test_a_deadlock_with_somebody_else_is_tried_again(api: Api, ada: Person, other: asyncpg.Connection) -> None:
-    first, second = sorted([key(await api.create(ada)) for _ in range(2)])
+    first, second, third = sorted([key(await api.create(ada)) for _ in range(3)])
     touch = "UPDATE tasks SET priority = 'high' WHERE id = $1::text::uuid"
-    select = {"ids": [str(GlobalID("Task", id)) for id in (first, second)]}
+    select = {"ids": [str(GlobalID("Task", id)) for id in (first, second, third)]}
     async with other.transaction():
-        await other.execute(touch, second)
-        waiting = asyncio.create_task(answer(api, ada, UPDATE_MANY, select=select, patch={"completed": True}))
-        await until_somebody_waits(api.issuer.connection)
-        await other.execute(touch, first)  # PostgreSQL ends the one that has waited for a second
+        await other.execute(
+            "SET LOCAL deadlock_timeout = '1h'"
+        )  # the one who looks for a circle is the one to be ended
+        await other.execute(touch, third)
+        async with api.issuer.connection.transaction():
+            await api.issuer.connection.execute(touch, second)
+            waiting = asyncio.create_task(answer(api, ada, UPDATE_MANY, select=select, patch={"completed": True}))
+            await until_somebody_waits(api.issuer.connection)
+            touched = asyncio.create_task(other.execute(touch, first))
+            await until_somebody_waits(api.issuer.connection, 2)
+        await touched
     payload = await waiting
-    assert (payload["affected"], payload["errors"]) == (2, [])
-    assert [(task["completed"], task["priority"]) for task in payload["tasks"]] == [(True, "HIGH")] * 2
+    assert (payload["affected"], payload["errors"]) == (3, [])
+    assert [(task["completed"], task["priority"]) for task in payload["tasks"]] == [(True, "HIGH")] * 3
 
 
 async def answer(api: Api, person: Person, mutation: str, **values: Any) -> Any:
