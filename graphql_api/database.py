@@ -61,20 +61,26 @@ Rows = Coroutine[Any, Any, list[asyncpg.Record]]
 VIEWER = sa.bindparam("viewer", type_=sa.String)
 """The user of a statement."""
 
-ME = sa.select(sa.func.set_config(sa.text("'app.user_id'"), VIEWER, sa.true(), type_=sa.String)).scalar_subquery()
-"""`VIEWER`, who becomes the user of the statement where this is evaluated, until the statement ends.
+ME = sa.select(VIEWER).scalar_subquery()
+"""`VIEWER`, in a form that tells the planner nothing.
 
-For a page, where the planner might know more of one user than of others and plan anew each time, it also stands in the
-place of `VIEWER`: what it gives is unknown, and one plan serves all.
+For a page, where it might know more of one user than of others and plan anew each time: so one plan serves all.
 """
 
-IS_SET = ME.is_not(None)
+_SET = sa.func.set_config(sa.text("'app.user_id'"), VIEWER, sa.true(), type_=sa.String)
+"""Makes `VIEWER` the user until the statement ends; never null."""
+
+IS_SET = sa.select(_SET).scalar_subquery().is_not(None)
 """Makes `VIEWER` the user before PostgreSQL looks at any row. Always true.
 
 A condition that asks for no column is a one-time filter (`pseudoconstant` in the planner): it is evaluated before the
 scans below it, and the policies of row-level security ask who the user is when they see the first row. If it ever came
 later, a statement would find too little, never too much: the policies and its own WHERE would name two users.
 """
+
+SKIPPING_NONE = sa.cast(_SET.is_(None), sa.Integer)
+"""The same as an OFFSET, always 0: PostgreSQL has to know it before it fetches any row (`recompute_limits` in its
+executor). It costs half of what the filter does; only a SELECT can have it."""
 
 
 class Statement:
@@ -115,8 +121,10 @@ class Filled(NamedTuple):
     values: dict[str, Any]
 
 
-def as_me(statement: sa.Select[Any] | sa.Update | sa.Delete) -> Statement:
+def as_me(statement: sa.GenerativeSelect | sa.Update | sa.Delete) -> Statement:
     """The statement, which sets its user: one round trip, where it takes two to set the user first."""
+    if isinstance(statement, sa.GenerativeSelect):
+        return Statement(statement.offset(SKIPPING_NONE))
     return Statement(statement.where(IS_SET))
 
 

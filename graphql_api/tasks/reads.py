@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import sqlalchemy as sa
 
-from graphql_api.database import IS_SET, ME, STATEMENTS_MAX, VIEWER, Database, Rows, Statement, as_me
+from graphql_api.database import ME, STATEMENTS_MAX, VIEWER, Database, Rows, Statement, as_me
 from graphql_api.relay.connections import Shape, Window
 from graphql_api.relay.keyset import Order
 from graphql_api.tasks import conditions
@@ -112,10 +112,10 @@ async def counts(database: Database, viewer_id: str, now: datetime) -> asyncpg.R
 def _people(column: sa.ColumnElement[str]) -> sa.Select[Any]:
     """Those of some users who stand in this column of a task that the viewer may see."""
     users = sa.bindparam("users", type_=sa.ARRAY(sa.Text))
-    return visible_to(ME).with_only_columns(column.label("user_id")).where(column == sa.any_(users), IS_SET)
+    return visible_to(ME).with_only_columns(column.label("user_id")).where(column == sa.any_(users))
 
 
-ACQUAINTANCES = Statement(sa.union(_people(table.c.user_id), _people(table.c.assigned_to)))
+ACQUAINTANCES = as_me(sa.union(_people(table.c.user_id), _people(table.c.assigned_to)))
 
 
 async def acquaintances(database: Database, viewer_id: str, user_ids: Sequence[str]) -> set[str]:
