@@ -14,6 +14,7 @@ from typing import overload
 import asyncpg
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_EPOCH = EPOCH.replace(tzinfo=None)
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -32,12 +33,23 @@ def moment(instant: int) -> datetime: ...
 def moment(instant: int | None) -> datetime | None: ...
 def moment(instant: int | None) -> datetime | None:
     """In UTC, exact to the microsecond; None for None."""
+    without_zone = answered(instant)
+    return without_zone and without_zone.replace(tzinfo=UTC)
+
+
+@overload
+def answered(instant: int) -> datetime: ...
+@overload
+def answered(instant: int | None) -> datetime | None: ...
+def answered(instant: int | None) -> datetime | None:
+    """The same for an answer, which says that it is in UTC by itself (`http.service.encoded`): orjson takes three times
+    as long for a moment that has to be asked."""
     if instant is None:
         return None
     try:
-        return EPOCH + instant * MICROSECOND
+        return _EPOCH + instant * MICROSECOND
     except OverflowError:
-        return moment(LAST if instant > 0 else FIRST)
+        return answered(LAST if instant > 0 else FIRST)
 
 
 def in_utc(moment: datetime) -> datetime:

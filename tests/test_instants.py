@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphql_api import instants
-from graphql_api.instants import in_utc, instant, moment
+from graphql_api.http.service import encoded
+from graphql_api.instants import answered, in_utc, instant, moment
 
 EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
@@ -23,6 +24,11 @@ def test_a_number_is_the_same_again_after_it_was_a_moment(number: int) -> None:
     assert instant(moment(number)) == number
 
 
+@given(st.integers(instants.FIRST - 10, instants.LAST + 10))
+def test_an_answer_says_of_a_moment_what_it_would_say_of_one_in_utc(number: int) -> None:
+    assert encoded(answered(number)) == encoded(moment(number))
+
+
 def test_another_time_zone_is_the_same_moment() -> None:
     there = timezone(timedelta(hours=5, minutes=30))
     assert instant(datetime(2000, 1, 1, 5, 30, tzinfo=there)) == 0
@@ -31,6 +37,7 @@ def test_another_time_zone_is_the_same_moment() -> None:
 
 def test_no_number_is_no_moment() -> None:
     assert moment(None) is None
+    assert answered(None) is None
 
 
 def test_without_a_time_zone_it_is_utc() -> None:

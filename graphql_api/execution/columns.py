@@ -24,7 +24,7 @@ from graphql import GraphQLObjectType, TypeNameMetaFieldDef, get_nullable_type, 
 
 from graphql_api.execution.many import of_field
 from graphql_api.execution.plans import Field
-from graphql_api.execution.resolvers import CAST, attribute, checks_its_class, is_coroutine, own_class
+from graphql_api.execution.resolvers import attribute, checks_its_class, is_another, is_coroutine, own_class
 from graphql_api.execution.text import Names, call_text, defined
 from graphql_api.execution.values import IS_PLAIN, leaf
 
@@ -40,7 +40,7 @@ def each(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Names]
         names["Own"] = own_class(type_)
         body += [
             "for source in sources:",
-            f"    if type(source) is not Own or getattr(source, {CAST!r}, None) is not None:",
+            f"    if {is_another(type_)}:",
             "        raise Surprise",
         ]
     columns = []

@@ -32,11 +32,11 @@ from graphql_api.execution.plans import Field
 from graphql_api.execution.run import Run, Steps
 
 __all__ = [
-    "CAST",
     "Call",
     "attribute",
     "call",
     "checks_its_class",
+    "is_another",
     "is_at_hand",
     "is_coroutine",
     "own_class",
@@ -82,6 +82,13 @@ def checks_its_class(type_: GraphQLObjectType) -> bool:
     """True when the type's `is_type_of` is Strawberry's, which accepts every object of the type's own class."""
     code = getattr(type_.is_type_of, "__code__", None)
     return code is not None and code.co_qualname == f"{_IN}from_object.<locals>._get_is_type_of.<locals>.is_type_of"
+
+
+def is_another(type_: GraphQLObjectType) -> str:
+    """A Python condition under which a `source` may be of another type: not of the class `Own`, or marked by
+    `strawberry.cast`, which objects without a `__dict__` cannot be."""
+    is_marked = f" or getattr(source, {CAST!r}, None) is not None" if own_class(type_).__dictoffset__ else ""
+    return f"type(source) is not Own{is_marked}"
 
 
 def own_class(type_: GraphQLObjectType) -> type:

@@ -32,7 +32,7 @@ from graphql import GraphQLError, GraphQLObjectType, TypeNameMetaFieldDef, get_n
 from graphql.pyutils import inspect
 
 from graphql_api.execution.plans import Field
-from graphql_api.execution.resolvers import CAST, Call, attribute, checks_its_class, is_coroutine, own_class
+from graphql_api.execution.resolvers import Call, attribute, checks_its_class, is_another, is_coroutine, own_class
 from graphql_api.execution.values import PLAIN, Coroutine, Surprise, leaf, plain, surprise
 from graphql_api.execution.waiting import PENDING, together
 
@@ -83,7 +83,7 @@ def _checked(type_: GraphQLObjectType, names: Names) -> list[str]:
 
     names |= {"Own": own_class(type_), "check": check}
     return [
-        f"if type(source) is not Own or getattr(source, {CAST!r}, None) is not None:",
+        f"if {is_another(type_)}:",
         "    check(source)",
     ]
 

@@ -135,8 +135,8 @@ class Service:
 
 
 def encoded(answer: Any) -> bytes:
-    """JSON, with times as the scalar `DateTime` has them."""
-    return orjson.dumps(answer, option=orjson.OPT_UTC_Z)
+    """JSON, with times as the scalar `DateTime` has them: in UTC, also where a time does not say so."""
+    return orjson.dumps(answer, option=orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC)
 
 
 def content(result: ExecutionResult) -> dict[str, Any]:

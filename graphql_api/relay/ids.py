@@ -38,6 +38,8 @@ ID_DESCRIPTION = "Unique among all objects of the graph. Opaque: keep it, compar
 
 @strawberry.interface(description="Anything with an id of its own, which `node(id:)` finds again.")
 class Node:
+    __slots__ = ()
+
     @strawberry.field(description=ID_DESCRIPTION)
     def id(self) -> strawberry.ID:
         raise NotImplementedError

@@ -12,7 +12,7 @@ from strawberry import UNSET
 
 from graphql_api.context import Info
 from graphql_api.errors import PayloadError
-from graphql_api.instants import moment
+from graphql_api.instants import answered, moment
 from graphql_api.relay import cursors, ids
 from graphql_api.relay.connections import After, First, Page, PageInfo, Window
 from graphql_api.relay.ids import ID_DESCRIPTION, GlobalID, Node
@@ -32,6 +32,8 @@ Row = asyncpg.Record | Mapping[str, Any]
 
 @strawberry.type(description="Something to be done: owned by one person, and perhaps assigned to another.")
 class Task(Node):
+    __slots__ = ("row",)
+
     row: strawberry.Private[Row]
     """At least the columns that `columns` gives for the selected fields."""
 
@@ -69,7 +71,7 @@ class Task(Node):
 
     @strawberry.field(description="When it is due.")
     def due_date(self) -> datetime | None:
-        return moment(self.row["due_date"])
+        return answered(self.row["due_date"])
 
     @strawberry.field(
         description="Grows by one with every change; send it back as `ifVersion` to change only what you have seen."
@@ -79,15 +81,15 @@ class Task(Node):
 
     @strawberry.field(description="When it was created.")
     def created_at(self) -> datetime:
-        return moment(self.row["created_at"])
+        return answered(self.row["created_at"])
 
     @strawberry.field(description="When it was last changed.")
     def updated_at(self) -> datetime:
-        return moment(self.row["updated_at"])
+        return answered(self.row["updated_at"])
 
     @strawberry.field(description="When it was completed; null while it is open.")
     def completed_at(self) -> datetime | None:
-        return moment(self.row["completed_at"])
+        return answered(self.row["completed_at"])
 
     @strawberry.field(description="True when the due date has passed and the task is not completed.")
     def overdue(self, info: Info) -> bool:
@@ -140,6 +142,8 @@ def global_id(id: UUID) -> strawberry.ID:
 
 @strawberry.type(description="A task in its place in a list.")
 class TaskEdge:
+    __slots__ = ("node", "order")
+
     node: Annotated[Task, strawberry.field(description="The task.")]
     order: strawberry.Private[Order]
 
@@ -223,7 +227,7 @@ class TaskEvent(Node):
 
     @strawberry.field(description="When it happened.")
     def created_at(self) -> datetime:
-        return moment(self.row["created_at"])
+        return answered(self.row["created_at"])
 
     @strawberry.field(description="The task as it stands now; null once it is deleted or no longer visible.")
     async def task(self, info: Info) -> Task | None:
