@@ -395,9 +395,7 @@ async def test_a_deadlock_with_somebody_else_is_tried_again(api: Api, ada: Perso
     touch = "UPDATE tasks SET priority = 'high' WHERE id = $1::text::uuid"
     select = {"ids": [str(GlobalID("Task", id)) for id in (first, second, third)]}
     async with other.transaction():
-        await other.execute(
-            "SET LOCAL deadlock_timeout = '1h'"
-        )  # the one who looks for a circle is the one to be ended
+        await other.execute("SET LOCAL deadlock_timeout = '1h'")  # who looks for a circle is the one to be ended
         await other.execute(touch, third)
         async with api.issuer.connection.transaction():
             await api.issuer.connection.execute(touch, second)
