@@ -11,12 +11,13 @@ from strawberry.schema.config import StrawberryConfig
 from graphql_api.context import Info
 from graphql_api.errors import ForbiddenError, NotFoundError, ValidationError, bad_input
 from graphql_api.relay.ids import GlobalID, Node
+from graphql_api.relay.lookahead import selected
 from graphql_api.scalars import SCALARS
 from graphql_api.tasks.inputs import parse_task_id, shown
 from graphql_api.tasks.loaders import AcquaintanceLoader, EventLoader, TaskLoader
 from graphql_api.tasks.mutations import TaskMutation
 from graphql_api.tasks.schema import TaskQuery, TaskSubscription
-from graphql_api.tasks.types import ConflictError, Task, TaskEvent, event_cursor
+from graphql_api.tasks.types import ConflictError, Task, TaskEvent, columns, event_cursor
 from graphql_api.users.loaders import UserLoader
 from graphql_api.users.types import User, user_id
 from graphql_api.viewer import Viewer
@@ -74,7 +75,7 @@ async def _node(info: Info, id: str) -> Node | None:
     """The object with this id, if the viewer may see it. Those of one type are read together."""
     viewer_id = info.context.viewer_id
     if parse_task_id(id):
-        row = await info.context.loader(TaskLoader).load(id)
+        row = await info.context.loader(TaskLoader).load((id, selected(info, columns)))
         return None if row is None else Task(row)
     if cursor := event_cursor(id):
         row = await info.context.loader(EventLoader).load(cursor)

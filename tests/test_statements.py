@@ -4,7 +4,9 @@ import re
 from uuid import uuid4
 
 import pytest
+from graphql import GraphQLObjectType, get_nullable_type, is_leaf_type
 
+from graphql_api.schema import build
 from tests.client import (
     CREATE,
     CREATE_MANY,
@@ -66,6 +68,79 @@ async def test_ten_tasks_by_alias_cost_one_statement(api: Api, ada: Person, stat
     statements.clear()
     await api.data(ada, f"{{ {fields} }}")
     assert len(statements) == 1
+
+
+async def test_a_task_asked_for_twice_is_read_once_with_all_that_anybody_wants(
+    api: Api, ada: Person, statements: Statements
+) -> None:
+    task = await api.create(ada, title="milk", description="two litres", priority="HIGH")
+    query = """query($id: ID!) {
+      a: task(id: $id) { title } b: task(id: $id) { title description } node(id: $id) { ... on Task { priority } }
+    }"""
+    statements.clear()
+    data = await api.data(ada, query, id=task["id"])
+    assert data == {
+        "a": {"title": "milk"},
+        "b": {"title": "milk", "description": "two litres"},
+        "node": {"priority": "HIGH"},
+    }
+    [sql] = statements
+    assert columns_of(sql) == {"id", "title", "description", "priority"}
+
+
+@pytest.mark.parametrize(
+    ("query", "columns"),
+    [
+        ("{ viewer { tasks { nodes { title } } } }", {"id", "title", "created_at"}),
+        (
+            "{ viewer { tasks { edges { node { __typename overdue } } } } }",
+            {"id", "created_at", "due_date", "completed"},
+        ),
+        ("query($id: ID!) { task(id: $id) { dueDate title } }", {"id", "due_date", "title"}),
+        ("query($id: ID!) { task(id: $id) { __typename } }", {"id"}),
+        ("query($id: ID!) { node(id: $id) { ... on Task { title } ... on User { name } } }", {"id", "title"}),
+        ("query($id: ID!) { nodes(ids: [$id]) { ...Some } } fragment Some on Task { status }", {"id", "status"}),
+    ],
+)
+async def test_only_columns_that_are_selected_are_read(
+    api: Api, ada: Person, statements: Statements, query: str, columns: set[str]
+) -> None:
+    task = await api.create(ada)
+    statements.clear()
+    await api.data(ada, query, **({"id": task["id"]} if "$id" in query else {}))
+    [sql] = statements
+    assert columns_of(sql) == columns
+
+
+WAYS = """query($id: ID!) {
+  task(id: $id) { ...F } node(id: $id) { ...F } nodes(ids: [$id]) { ...F }
+  viewer { tasks { nodes { ...F } edges { node { ...F } } } taskEvents { nodes { task { ...F } } } }
+}"""
+TASK_TYPE = build().type_map["Task"]
+assert isinstance(TASK_TYPE, GraphQLObjectType)
+
+
+@pytest.mark.parametrize("field", TASK_TYPE.fields)
+async def test_each_field_can_be_read_alone_on_every_way_to_a_task(
+    api: Api, ada: Person, bob: Person, field: str
+) -> None:
+    assert isinstance(TASK_TYPE, GraphQLObjectType)
+    is_leaf = is_leaf_type(get_nullable_type(TASK_TYPE.fields[field].type))
+    selection = field if is_leaf else f"{field} {{ __typename }}"
+    values = {"description": "two litres", "dueDate": "2001-01-01T00:00:00Z", "assigneeId": bob.global_id}
+    task = await api.create(ada, **values, status="COMPLETED")
+    data = await api.data(ada, f"{WAYS} fragment F on Task {{ {selection} }}", id=task["id"])
+    viewer = data["viewer"]
+    found = [data["task"], data["node"], *data["nodes"], *viewer["tasks"]["nodes"]]
+    found += [edge["node"] for edge in viewer["tasks"]["edges"]]
+    found += [event["task"] for event in viewer["taskEvents"]["nodes"]]
+    assert found == [found[0]] * 6
+    assert found[0][field] is not None
+
+
+def columns_of(sql: str) -> set[str]:
+    """What a SELECT reads of tasks."""
+    return set(re.findall(r"tasks\.(\w+)", sql.partition("FROM")[0]))
 
 
 async def test_filters_that_differ_in_values_share_statements_that_set_their_user(

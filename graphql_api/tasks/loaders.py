@@ -27,17 +27,19 @@ class ViewerLoader(Loader[K, V]):
         self._viewer_id = context.viewer_id
 
 
-class TaskLoader(ViewerLoader[str, asyncpg.Record | None]):
-    """Ids as clients send them in, rows out, same order, None where there is none that the viewer may see.
+class TaskLoader(ViewerLoader[tuple[str, frozenset[str]], asyncpg.Record | None]):
+    """Ids as clients send them in, each with the columns to read; rows out, same order, None where there is none that
+    the viewer may see.
 
-    BAD_USER_INPUT for what is not the id of a task. One SELECT a batch, if that.
+    BAD_USER_INPUT for what is not the id of a task. One SELECT a batch, if that, of all columns that anybody wants.
     """
 
-    async def batch_load_fn(self, keys: list[str]) -> list[Any]:
-        wanted = [id for key in keys if (id := inputs.uuid_of(key)) is not None]
-        rows = await reads.by_ids(self._database, self._viewer_id, wanted) if wanted else []
+    async def batch_load_fn(self, keys: list[tuple[str, frozenset[str]]]) -> list[Any]:
+        wanted = {uuid for id, _ in keys if (uuid := inputs.uuid_of(id)) is not None}
+        columns = frozenset[str]().union(*{columns for _, columns in keys})
+        rows = await reads.by_ids(self._database, self._viewer_id, [*wanted], columns) if wanted else []
         found: dict[str, Any] = {ids.written("Task", row["id"]): row for row in rows}
-        return [found.get(key) or _missing(key) for key in keys]
+        return [found.get(id) or _missing(id) for id, _ in keys]
 
 
 def _missing(id: str) -> RequestError | None:

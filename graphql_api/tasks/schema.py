@@ -10,10 +10,11 @@ from strawberry import UNSET
 
 from graphql_api.context import Info
 from graphql_api.relay.connections import After, Window
+from graphql_api.relay.lookahead import selected
 from graphql_api.tasks import log
 from graphql_api.tasks.loaders import TaskLoader
 from graphql_api.tasks.log import TaskLog
-from graphql_api.tasks.types import Task, TaskEvent
+from graphql_api.tasks.types import Task, TaskEvent, columns
 
 
 @strawberry.type
@@ -24,7 +25,7 @@ class TaskQuery:
     def task(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="ID of a `Task`.")]
     ) -> Awaitable[Task | None]:
-        return info.context.loader(TaskLoader).load(id, Task.of)
+        return info.context.loader(TaskLoader).load((id, selected(info, columns)), Task.of)
 
 
 @strawberry.type

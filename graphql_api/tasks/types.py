@@ -1,6 +1,6 @@
 """Tasks in the graph: one of them, a page of them, and their numbers."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -128,12 +128,16 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 """What fields of a `Task` read, by their names in the graph; any other reads the column of its own name."""
 
 
-def columns(of_connection: Selected) -> frozenset[str] | None:
+def columns(of_task: Iterable[str]) -> frozenset[str]:
+    """The columns that a task with these fields reads."""
+    return frozenset(column for field in of_task for column in COLUMNS.get(field, (field,)))
+
+
+def columns_of_page(of_connection: Selected) -> frozenset[str] | None:
     """The columns that a page of tasks reads with these fields of its connection; None where it reads no row."""
     if not of_connection.keys() & {"edges", "nodes", "pageInfo"}:
         return None
-    fields = {*of_connection.get("edges", {}).get("node", ()), *of_connection.get("nodes", ())}
-    return frozenset(column for field in fields for column in COLUMNS.get(field, (field,)))
+    return columns({*of_connection.get("edges", {}).get("node", ()), *of_connection.get("nodes", ())})
 
 
 def global_id(id: UUID) -> strawberry.ID:
@@ -167,7 +171,7 @@ class TaskConnection:
         """Those of the tasks that pass the filter. Raises BAD_USER_INPUT for a bad one. One SELECT, if that."""
         context = info.context
         wanted = filters.read(task_filter, context.now)
-        names = selected(info, columns)
+        names = selected(info, columns_of_page)
         rows: Sequence[asyncpg.Record] = []
         if names is not None:
             rows = await reads.page(context.database, context.viewer_id, scope, wanted, window, names)
@@ -233,7 +237,7 @@ class TaskEvent(Node):
     async def task(self, info: Info) -> Task | None:
         row = self.current
         if row is UNSET:
-            row = await info.context.loader(TaskLoader).load(self.task_id())
+            row = await info.context.loader(TaskLoader).load((self.task_id(), selected(info, columns)))
         return None if row is None else Task(row)
 
     @strawberry.field(
