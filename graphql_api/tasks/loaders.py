@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -35,9 +36,9 @@ class TaskLoader(ViewerLoader[tuple[str, frozenset[str]], asyncpg.Record | None]
     """
 
     async def batch_load_fn(self, keys: list[tuple[str, frozenset[str]]]) -> list[Any]:
-        wanted = {uuid for id, _ in keys if (uuid := inputs.uuid_of(id)) is not None}
-        columns = frozenset[str]().union(*{columns for _, columns in keys})
-        rows = await reads.by_ids(self._database, self._viewer_id, [*wanted], columns) if wanted else []
+        wanted = [uuid for id, _ in keys if (uuid := inputs.uuid_of(id)) is not None]
+        columns = reduce(frozenset.union, {columns for _, columns in keys})
+        rows = await reads.by_ids(self._database, self._viewer_id, wanted, columns) if wanted else []
         found: dict[str, Any] = {ids.written("Task", row["id"]): row for row in rows}
         return [found.get(id) or _missing(id) for id, _ in keys]
 
