@@ -137,6 +137,8 @@ async def test_one_prepared_statement_serves_each_user_their_own(ada: asyncpg.Co
 
 
 async def test_nobody_sees_and_changes_nothing(nobody: asyncpg.Connection, owner: asyncpg.Connection) -> None:
+    await owner.execute("SET session_replication_role = replica")  # no foreign key lets this in
+    await owner.execute("INSERT INTO tasks (user_id, title, assigned_to) VALUES ('bob', 'of the nameless', '')")
     before = await owner.fetch(CONTENT)
     assert await nobody.fetch("SELECT * FROM tasks") == []
     assert await nobody.execute("UPDATE tasks SET completed = true") == "UPDATE 0"

@@ -101,7 +101,9 @@ class Cluster:
         copy = f"run_{time.time_ns()}"
         asyncio.run(execute(self._url, f"CREATE DATABASE {copy} TEMPLATE {name} STRATEGY file_copy", "CHECKPOINT"))
         try:
-            yield postgres.database_url(self._url, copy)
+            url = postgres.database_url(self._url, copy)
+            asyncio.run(migrations.upgrade(settings(url)))  # the one that is kept may be older than this code
+            yield url
         finally:
             asyncio.run(execute(self._url, f"DROP DATABASE {copy} WITH (FORCE)"))
 
