@@ -30,7 +30,7 @@ from uuid import UUID
 import asyncpg
 import sqlalchemy as sa
 
-from graphql_api.database import ME, Database, Statement, as_me
+from graphql_api.database import ME, Database, Rows, Statement, as_me
 from graphql_api.errors import Code, RequestError
 from graphql_api.relay.connections import Shape, Window
 from graphql_api.relay.cursors import BadCursor
@@ -93,11 +93,9 @@ async def check_kept(database: Database, cursor: int) -> None:
         )
 
 
-async def histories(
-    database: Database, viewer_id: str, task_ids: Sequence[UUID], window: Window
-) -> list[asyncpg.Record]:
+def histories(database: Database, viewer_id: str, task_ids: Sequence[UUID], window: Window) -> Rows:
     """For each of the tasks the rows of a page of what the viewer saw happen to it, and one more. One SELECT."""
-    return await database.read(_histories(window.shape)(viewer=viewer_id, tasks=list(task_ids), **window.values))
+    return database.read(_histories(window.shape)(viewer=viewer_id, tasks=list(task_ids), **window.values))
 
 
 @lru_cache
@@ -114,9 +112,9 @@ BY_CURSORS = as_me(
 )
 
 
-async def by_cursors(database: Database, viewer_id: str, cursors: Sequence[int]) -> list[asyncpg.Record]:
+def by_cursors(database: Database, viewer_id: str, cursors: Sequence[int]) -> Rows:
     """Those of the events that are the viewer's, in no particular order. One SELECT."""
-    return await database.read(BY_CURSORS(viewer=viewer_id, cursors=list(cursors)))
+    return database.read(BY_CURSORS(viewer=viewer_id, cursors=list(cursors)))
 
 
 LAST_OF = as_me(
@@ -151,12 +149,12 @@ class TaskLog:
 
     database: Database
 
-    async def after(self, person: str, cursor: int, limit: int) -> list[asyncpg.Record]:
+    def after(self, person: str, cursor: int, limit: int) -> Rows:
         """The first events after the cursor, each with its task as it stands now, all null when it is not to be seen.
 
         One SELECT.
         """
-        return await self.database.read(AFTER(viewer=person, cursor=cursor, limit=limit))
+        return self.database.read(AFTER(viewer=person, cursor=cursor, limit=limit))
 
     async def check_kept(self, cursor: int) -> None:
         """Raises CURSOR_EXPIRED. One SELECT."""

@@ -62,20 +62,20 @@ def _by_ids(columns: frozenset[str]) -> Statement:
     return as_me(_only(columns, visible_to(VIEWER)).where(table.c.id == sa.any_(ids)))
 
 
-async def page(
+def page(
     database: Database,
     viewer_id: str,
     scope: Scope,
     wanted: Filter,
     window: Window,
     columns: frozenset[str],
-) -> list[asyncpg.Record]:
+) -> Rows:
     """These columns, and the sort keys, of the rows of a page and one more; `Window.page` makes a page of them.
 
     One SELECT.
     """
     statement = _page(scope, wanted.shape, window.shape, columns)
-    return await database.read(statement(viewer=viewer_id, **wanted.values, **window.values))
+    return database.read(statement(viewer=viewer_id, **wanted.values, **window.values))
 
 
 @lru_cache(STATEMENTS_MAX)
