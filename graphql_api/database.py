@@ -80,7 +80,7 @@ later, a statement would find too little, never too much: the policies and its o
 
 SKIPPING_NONE = sa.cast(_SET.is_(None), sa.Integer)
 """The same as an OFFSET, always 0: PostgreSQL has to know it before it fetches any row (`recompute_limits` in its
-executor). It costs half of what the filter does; only a SELECT can have it."""
+executor). It costs less than the filter, which takes a node of its own; only a SELECT can have it."""
 
 
 class Statement:
