@@ -67,7 +67,7 @@ ME = sa.select(VIEWER).scalar_subquery()
 For a page, where it might know more of one user than of others and plan anew each time: so one plan serves all.
 """
 
-_SET = sa.func.set_config(sa.text("'app.user_id'"), VIEWER, sa.true(), type_=sa.String)
+_SET = sa.func.set_config(sa.text("'app.user_id'"), VIEWER, sa.true())
 """Makes `VIEWER` the user until the statement ends; never null."""
 
 IS_SET = sa.select(_SET).scalar_subquery().is_not(None)

@@ -17,7 +17,7 @@ from graphql_api.tasks.inputs import parse_task_id, shown
 from graphql_api.tasks.loaders import AcquaintanceLoader, EventLoader, TaskLoader
 from graphql_api.tasks.mutations import TaskMutation
 from graphql_api.tasks.schema import TaskQuery, TaskSubscription
-from graphql_api.tasks.types import ConflictError, Task, TaskEvent, columns, event_cursor
+from graphql_api.tasks.types import ConflictError, Task, TaskEvent, columns_of_task, event_cursor
 from graphql_api.users.loaders import UserLoader
 from graphql_api.users.types import User, user_id
 from graphql_api.viewer import Viewer
@@ -45,7 +45,7 @@ class Query(TaskQuery):
     ) -> Node | None:
         if GlobalID.parse(id) is None:
             raise bad_input(f"`id` is {shown(id)}, which is not an ID of this API.")
-        return await _node(info, id)
+        return await _node(info, id, selected(info, columns_of_task))
 
     @strawberry.field(
         description="Many objects by global ID, in the order asked for, null in the place of each one that is missing "
@@ -58,7 +58,8 @@ class Query(TaskQuery):
     ) -> list[Node | None]:
         if len(ids) > NODES_MAX:
             raise bad_input(f"`ids` has {len(ids)} IDs; at most {NODES_MAX} are allowed.")
-        return list(await asyncio.gather(*(_node(info, id) for id in ids)))
+        columns = selected(info, columns_of_task)
+        return list(await asyncio.gather(*(_node(info, id, columns) for id in ids)))
 
 
 @strawberry.type(description="Where changing begins.")
@@ -71,11 +72,11 @@ class Subscription(TaskSubscription):
     pass
 
 
-async def _node(info: Info, id: str) -> Node | None:
-    """The object with this id, if the viewer may see it. Those of one type are read together."""
+async def _node(info: Info, id: str, columns: frozenset[str]) -> Node | None:
+    """The object with this id, if the viewer may see it; of a task these columns. Those of one type are read together."""
     viewer_id = info.context.viewer_id
     if parse_task_id(id):
-        row = await info.context.loader(TaskLoader).load((id, selected(info, columns)))
+        row = await info.context.loader(TaskLoader).load((id, columns))
         return None if row is None else Task(row)
     if cursor := event_cursor(id):
         row = await info.context.loader(EventLoader).load(cursor)

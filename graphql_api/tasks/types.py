@@ -35,7 +35,7 @@ class Task(Node):
     __slots__ = ("row",)
 
     row: strawberry.Private[Row]
-    """At least the columns that `columns` gives for the selected fields."""
+    """At least the columns that `columns_of_task` gives for the selected fields."""
 
     def __init__(self, row: Row) -> None:  # takes half as long as Strawberry's, which wants keywords
         self.row = row
@@ -128,16 +128,16 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 """What fields of a `Task` read, by their names in the graph; any other reads the column of its own name."""
 
 
-def columns(of_task: Iterable[str]) -> frozenset[str]:
+def columns_of_task(fields: Iterable[str]) -> frozenset[str]:
     """The columns that a task with these fields reads."""
-    return frozenset(column for field in of_task for column in COLUMNS.get(field, (field,)))
+    return frozenset(column for field in fields for column in COLUMNS.get(field, (field,)))
 
 
 def columns_of_page(of_connection: Selected) -> frozenset[str] | None:
     """The columns that a page of tasks reads with these fields of its connection; None where it reads no row."""
     if not of_connection.keys() & {"edges", "nodes", "pageInfo"}:
         return None
-    return columns({*of_connection.get("edges", {}).get("node", ()), *of_connection.get("nodes", ())})
+    return columns_of_task({*of_connection.get("edges", {}).get("node", ()), *of_connection.get("nodes", ())})
 
 
 def global_id(id: UUID) -> strawberry.ID:
@@ -237,7 +237,7 @@ class TaskEvent(Node):
     async def task(self, info: Info) -> Task | None:
         row = self.current
         if row is UNSET:
-            row = await info.context.loader(TaskLoader).load((self.task_id(), selected(info, columns)))
+            row = await info.context.loader(TaskLoader).load((self.task_id(), selected(info, columns_of_task)))
         return None if row is None else Task(row)
 
     @strawberry.field(
