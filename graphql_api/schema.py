@@ -73,7 +73,7 @@ class Subscription(TaskSubscription):
 
 
 async def _node(info: Info, id: str, columns: frozenset[str]) -> Node | None:
-    """The object with this id, if the viewer may see it; of a task these columns. Those of one type are read together."""
+    """The object with this id, if the viewer may see it; of a task these columns. Those of a type are read together."""
     viewer_id = info.context.viewer_id
     if parse_task_id(id):
         row = await info.context.loader(TaskLoader).load((id, columns))
