@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import strawberry
@@ -29,7 +30,7 @@ class Context:
     people: Memory[str, Any]
     """Rows of those who asked lately, by Better Auth's ids."""
     identity: Identity | None
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    now: datetime = field(default_factory=partial(datetime.now, UTC))
     _loaders: dict[Any, Any] = field(default_factory=dict)
 
     @property

@@ -31,8 +31,8 @@ class Loader(DataLoader[K, V]):
         """The batch of each key that was asked for."""
         self._wanted: list[K] = []
         """Keys of the batch that is being collected."""
-        self._batch = Batch()
-        """The batch that is being collected."""
+        self._batch: Batch
+        """The batch that is being collected, if any key is wanted."""
 
     def get_cache_key(self, key: K) -> K:
         return key
@@ -45,9 +45,10 @@ class Loader(DataLoader[K, V]):
         """The value, or what `make` makes of it, when its batch has been loaded."""
         batch = self._cache.get(key)
         if batch is None:
-            batch = self._cache[key] = self._batch
             if not self._wanted:
-                self.loop.create_task(self._load())
+                self._batch = Batch()
+                self.loop.call_soon(self.loop.create_task, self._load())
+            batch = self._cache[key] = self._batch
             self._wanted.append(key)
         return Promise(batch, key, make)
 
@@ -59,8 +60,7 @@ class Loader(DataLoader[K, V]):
         return self
 
     async def _load(self) -> None:
-        await asyncio.sleep(0)
-        batch, self._batch = self._batch, Batch()
+        batch = self._batch
         keys, self._wanted = self._wanted, []
         outcomes: dict[K, Any]
         try:

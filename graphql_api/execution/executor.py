@@ -95,7 +95,7 @@ class Plan:
 
     def _roots(self, values: VariableValues) -> list[Completion] | None:
         """The functions of the root fields, for what these variables skip and include; None to leave it alone."""
-        skipped = tuple([values.coerced.get(name) for name in self._conditions])
+        skipped = tuple(map(values.coerced.get, self._conditions))
         known = self._variants.get(skipped)
         if known is not None or self.is_unusual or len(self._variants) >= VARIANTS_MAX:
             return known

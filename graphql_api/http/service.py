@@ -73,39 +73,38 @@ class Deadlines:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
-        self._running: dict[object, tuple[asyncio.Task[Any], float]] = {}
+        self._running: dict[asyncio.Task[Any], float] = {}
         """In the order in which they began, each with its deadline by the clock of the loop."""
-        self._overdue: set[object] = set()
+        self._overdue: set[asyncio.Task[Any]] = set()
         self._is_watching = False
 
     async def within(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the work gives. Raises TIMEOUT when it takes longer."""
+        """What the work gives, of which a task does one after the other. Raises TIMEOUT when it takes longer."""
         task = asyncio.current_task(self._loop)
         assert task is not None
-        one = object()
-        self._running[one] = task, self._loop.time() + self._seconds
+        self._running[task] = self._loop.time() + self._seconds
         if not self._is_watching:
             self._is_watching = True
             self._loop.call_later(self._seconds, self._watch)
         try:
             return await work
         except asyncio.CancelledError:
-            if one in self._overdue and task.uncancel() <= 0:
+            if task in self._overdue and task.uncancel() <= 0:
                 message = f"The request took more than {self._seconds:g} s and was ended. Ask for less at once."
                 raise RequestError(Code.TIMEOUT, message) from None
             raise
         finally:
-            self._running.pop(one, None)
-            self._overdue.discard(one)
+            self._running.pop(task, None)
+            self._overdue.discard(task)
 
     def _watch(self) -> None:
         """End what is overdue, and look again when the next one would be."""
-        for one, (task, deadline) in list(self._running.items()):
+        for task, deadline in list(self._running.items()):
             if deadline > self._loop.time():
                 self._loop.call_at(deadline, self._watch)
                 return
-            del self._running[one]
-            self._overdue.add(one)
+            del self._running[task]
+            self._overdue.add(task)
             task.cancel()
         self._is_watching = False
 

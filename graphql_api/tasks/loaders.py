@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import reduce
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -17,6 +16,8 @@ from graphql_api.tasks import inputs, log, reads
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+NONE: frozenset[str] = frozenset()
 
 
 class ViewerLoader(Loader[K, V]):
@@ -36,11 +37,11 @@ class TaskLoader(ViewerLoader[tuple[str, frozenset[str]], asyncpg.Record | None]
     """
 
     async def batch_load_fn(self, keys: list[tuple[str, frozenset[str]]]) -> list[Any]:
-        wanted = [uuid for id, _ in keys if (uuid := inputs.uuid_of(id)) is not None]
-        columns = reduce(frozenset.union, {columns for _, columns in keys})
-        rows = await reads.by_ids(self._database, self._viewer_id, wanted, columns) if wanted else []
+        texts, columns = zip(*keys, strict=True)
+        wanted = list(filter(None, map(inputs.uuid_of, texts)))
+        rows = await reads.by_ids(self._database, self._viewer_id, wanted, NONE.union(*columns)) if wanted else []
         found: dict[str, Any] = {ids.written("Task", row["id"]): row for row in rows}
-        return [found.get(id) or _missing(id) for id, _ in keys]
+        return [found.get(text) or _missing(text) for text in texts]
 
 
 def _missing(id: str) -> RequestError | None:
