@@ -8,10 +8,10 @@ somebody wants one.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from operator import itemgetter
-from typing import overload
+from typing import Any, overload
 
 import asyncpg
+import sqlalchemy as sa
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _EPOCH = EPOCH.replace(tzinfo=None)
@@ -59,12 +59,16 @@ def in_utc(moment: datetime) -> datetime:
 
 async def keep(connection: asyncpg.Connection) -> None:
     """From now on its rows have instants, also where a column has no time zone: Drizzle and Prisma store UTC without
-    saying so (better-auth.md, pitfall 13). Values may be instants or moments. No round trip."""
+    saying so (better-auth.md, pitfall 13). Parameters are of type `Instant`. No round trip."""
     for name in ("timestamptz", "timestamp"):
-        await connection.set_type_codec(
-            name, schema="pg_catalog", format="tuple", encoder=_encoded, decoder=itemgetter(0)
-        )
+        await connection.set_builtin_type_codec(name, schema="pg_catalog", codec_name="int8")  # what they are inside
 
 
-def _encoded(value: datetime | int) -> tuple[int]:
-    return (value if isinstance(value, int) else instant(value),)
+class Instant(sa.types.TypeDecorator[datetime]):
+    """`timestamptz`, on a connection that `keep` has seen. A parameter may be an instant or a moment."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | int | None, dialect: sa.Dialect) -> Any:
+        return instant(value) if isinstance(value, datetime) else value

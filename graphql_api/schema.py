@@ -77,7 +77,7 @@ async def _node(info: Info, id: str, columns: frozenset[str]) -> Node | None:
     viewer_id = info.context.viewer_id
     if parse_task_id(id):
         row = await info.context.loader(TaskLoader).load((id, columns))
-        return None if row is None else Task(row)
+        return Task.of(row)
     if cursor := event_cursor(id):
         row = await info.context.loader(EventLoader).load(cursor)
         return None if row is None else TaskEvent(row=row)

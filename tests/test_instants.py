@@ -4,12 +4,14 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import asyncpg
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from graphql_api import instants
+from graphql_api.database import Statement, compiled
 from graphql_api.http.service import encoded
-from graphql_api.instants import answered, in_utc, instant, moment
+from graphql_api.instants import Instant, answered, in_utc, instant, moment
 
 EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
@@ -70,13 +72,14 @@ async def test_rows_have_what_postgresql_has(database_url: str, type_: str, writ
         await connection.close()
 
 
-async def test_a_value_may_be_a_moment(database_url: str) -> None:
+async def test_a_parameter_may_be_a_moment(database_url: str) -> None:
     west = timezone(timedelta(hours=-5))
+    equal = Statement(sa.select(sa.bindparam("given", type_=Instant()) == sa.text("timestamptz '2026-01-31T10:00+01'")))
     connection = await asyncpg.connect(database_url)
     try:
         await instants.keep(connection)
-        assert await connection.fetchval(
-            "SELECT $1 = timestamptz '2026-01-31T10:00:00+01:00'", datetime(2026, 1, 31, 4, tzinfo=west)
-        )
+        for given_, expected in ((datetime(2026, 1, 31, 4, tzinfo=west), True), (0, False), (None, None)):
+            sql, parameters = compiled(equal(given=given_))
+            assert await connection.fetchval(sql, *parameters) is expected
     finally:
         await connection.close()

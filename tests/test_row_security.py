@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from graphql_api import instants
 from graphql_api.database import ROLE, Database, Filled, compiled
 from graphql_api.relay.connections import Window
 from graphql_api.tasks import bulk, log, reads, writes
@@ -56,6 +57,7 @@ async def server_as(database_url: str, user_id: str | None) -> AsyncIterator[asy
     """A connection as the server has it, for one user."""
     connection = await asyncpg.connect(database_url, server_settings={"role": ROLE})
     try:
+        await instants.keep(connection)
         if user_id is not None:
             await connection.execute("SELECT set_config('app.user_id', $1, false)", user_id)
         yield connection

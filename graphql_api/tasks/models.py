@@ -14,6 +14,8 @@ import strawberry
 from sqlalchemy.dialects import postgresql
 from sqlmodel import Field, SQLModel
 
+from graphql_api.instants import Instant
+
 TITLE_MAX = 255
 DESCRIPTION_MAX = 1000
 
@@ -80,16 +82,12 @@ class TaskRow(SQLModel, table=True):
     priority: Priority = Field(
         sa_column=sa.Column(_enum(Priority, "task_priority"), nullable=False, server_default="medium")
     )
-    due_date: datetime | None = Field(sa_column=sa.Column(sa.DateTime(timezone=True)))
+    due_date: datetime | None = Field(sa_column=sa.Column(Instant()))
     assigned_to: str | None = Field(sa_column=sa.Column(sa.String(255)))
     version: int = Field(sa_column=sa.Column(sa.Integer, nullable=False, server_default="1"))
-    created_at: datetime = Field(
-        sa_column=sa.Column(sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now())
-    )
-    updated_at: datetime = Field(
-        sa_column=sa.Column(sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now())
-    )
-    completed_at: datetime | None = Field(sa_column=sa.Column(sa.DateTime(timezone=True)))
+    created_at: datetime = Field(sa_column=sa.Column(Instant(), nullable=False, server_default=sa.func.now()))
+    updated_at: datetime = Field(sa_column=sa.Column(Instant(), nullable=False, server_default=sa.func.now()))
+    completed_at: datetime | None = Field(sa_column=sa.Column(Instant()))
     words: str = Field(
         sa_column=sa.Column(
             postgresql.TSVECTOR,
@@ -126,7 +124,7 @@ class TaskEventRow(SQLModel, table=True):
     before: dict[str, Any] | None = Field(sa_column=sa.Column(postgresql.JSONB))
     after: dict[str, Any] | None = Field(sa_column=sa.Column(postgresql.JSONB))
     actor_id: str | None = Field(sa_column=sa.Column(sa.String(255)))
-    created_at: datetime = Field(sa_column=sa.Column(sa.DateTime(timezone=True), primary_key=True))
+    created_at: datetime = Field(sa_column=sa.Column(Instant(), primary_key=True))
 
 
 table: sa.Table = TaskRow.__table__  # type: ignore[attr-defined]  # SQLModel adds it
