@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import cached_property
 from time import monotonic
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 import sqlalchemy as sa
@@ -90,7 +90,7 @@ class Statement:
         self.expression = expression
 
     def __call__(self, **values: Any) -> Filled:
-        return Filled(self, {**self._constants, **values})
+        return self, {**self._constants, **values}
 
     @cached_property
     def sql(self) -> str:
@@ -114,11 +114,8 @@ class Statement:
         return result
 
 
-class Filled(NamedTuple):
-    """A statement with the values of its parameters."""
-
-    statement: Statement
-    values: dict[str, Any]
+Filled = tuple[Statement, dict[str, Any]]
+"""A statement with the values of its parameters."""
 
 
 def as_me(statement: sa.GenerativeSelect | sa.Update | sa.Delete) -> Statement:

@@ -71,10 +71,10 @@ class Endpoint:
         await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, media: str) -> ASGIApp:
-        query, operation_name, variables = await graphql_request.read(scope, receive, self._max_body_bytes)
+        parameters = await graphql_request.read(scope, receive, self._max_body_bytes)
         headers = scope["headers"]
         identity = await self._service.authenticator.identify(headers)
-        operation = self._service.engine.prepare(query, operation_name, variables)
+        operation = self._service.engine.prepare(*parameters)
         kind = operation.type
         if kind is OperationType.MUTATION and scope["method"] == "GET":
             raise Refusal(405, "A mutation is not executed over GET; send it by POST.", {"Allow": "POST"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from starlette.datastructures import QueryParams
@@ -37,12 +37,8 @@ KINDS = {"query": str, "operationName": str, "variables": dict, "extensions": di
 WORDS = {str: "a string", dict: "an object", list: "an array", bool: "a boolean"}
 
 
-class Parameters(NamedTuple):
-    """The parts of a well-formed request."""
-
-    query: str
-    operation_name: str | None
-    variables: Mapping[str, Any]
+Parameters = tuple[str, str | None, Mapping[str, Any]]
+"""Of a well-formed request: its document, the name of the operation to execute, and the variables."""
 
 
 async def read(scope: Scope, receive: Receive, longest: int) -> Parameters:
@@ -139,4 +135,4 @@ def checked(given: Any) -> Parameters:
             # the very words by which Apollo's link knows that it must send the whole document from now on
             raise RequestError(Code.PERSISTED_QUERY_NOT_SUPPORTED, "PersistedQueryNotSupported")
         raise Refusal(400, "`query` is missing; send the GraphQL document in it.")
-    return Parameters(query, given.get("operationName") or None, given.get("variables") or {})
+    return query, given.get("operationName") or None, given.get("variables") or {}

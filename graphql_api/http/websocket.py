@@ -156,7 +156,7 @@ class _Connection:
             if len(self._running) >= most:
                 raise RateLimited(f"{most} operations run on this socket, which is the most that may. End one.")
             # here, so that the message is not kept for as long as the operation runs
-            operation = self._service.engine.prepare(parameters.query, parameters.operation_name, parameters.variables)
+            operation = self._service.engine.prepare(*parameters)
         except Refusal as refusal:
             raise Closed(INVALID, refusal.message) from None
         except (NotExecuted, RequestError) as reason:

@@ -39,7 +39,7 @@ class TaskLoader(ViewerLoader[tuple[str, frozenset[str]], asyncpg.Record | None]
     async def batch_load_fn(self, keys: list[tuple[str, frozenset[str]]]) -> list[Any]:
         texts, columns = zip(*keys, strict=True)
         wanted = list(filter(None, map(inputs.uuid_of, texts)))
-        rows = await reads.by_ids(self._database, self._viewer_id, wanted, NONE.union(*columns)) if wanted else []
+        rows = await reads.by_ids(self._database, self._viewer_id, wanted, NONE.union(*{*columns})) if wanted else []
         found: dict[str, Any] = {ids.written("Task", row["id"]): row for row in rows}
         return [found.get(text) or _missing(text) for text in texts]
 

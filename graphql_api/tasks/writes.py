@@ -140,8 +140,8 @@ async def _changed(
     database: Database, viewer_id: str, id: UUID, if_version: int | None, change: Filled, *, owner_only: bool
 ) -> asyncpg.Record:
     """The row that a statement has changed, or the reason why it has changed none."""
-    change.values.update(viewer=viewer_id, task=id, version=if_version)
-    rows = await carry_out(database, change)
+    statement, values = change
+    rows = await carry_out(database, (statement, values | {"viewer": viewer_id, "task": id, "version": if_version}))
     if not rows:
         raise Outdated(await _current(database, viewer_id, id, if_version, owner_only=owner_only))
     return rows[0]
