@@ -57,8 +57,7 @@ def count_values(value: Any, most: float = float("inf")) -> int:
         value = pending.pop()
         inner = value.values() if type(value) is dict else value if type(value) is list else ()
         number += len(inner)
-        if not CONTAINERS.isdisjoint(map(type, inner)):
-            pending += [one for one in inner if type(one) in CONTAINERS]
+        pending += [one for one in inner if type(one) in CONTAINERS]
     return number
 
 

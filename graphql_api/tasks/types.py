@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self, overload
 from uuid import UUID
 
 import asyncpg
@@ -39,11 +39,6 @@ class Task(Node):
 
     if not TYPE_CHECKING:
         __init__ = object.__init__  # a page has many, and Strawberry's takes ten times as long
-
-    @classmethod
-    def of(cls, row: Row | None) -> "Task | None":
-        """The task of a row, if there is one."""
-        return None if row is None else as_task(row)
 
     @strawberry.field(description=ID_DESCRIPTION)
     def id(self) -> strawberry.ID:
@@ -114,7 +109,14 @@ class Task(Node):
         return TaskEventConnection(page=window.page(rows))
 
 
-def as_task(row: Row) -> Task:
+@overload
+def as_task(row: Row) -> Task: ...
+@overload
+def as_task(row: None) -> None: ...
+def as_task(row: Row | None) -> Task | None:
+    """The task of a row; None for None."""
+    if row is None:
+        return None
     task = Task()  # type: ignore[call-arg]
     task.row = row
     return task
@@ -250,7 +252,7 @@ class TaskEvent(Node):
         row = self.current
         if row is UNSET:
             row = await info.context.loader(TaskLoader).load((self.task_id(), selected(info, columns_of_task)))
-        return Task.of(row)
+        return as_task(row)
 
     @strawberry.field(
         description="The values that changed: all of them when the task came into the viewer's sight or left it. "
