@@ -42,6 +42,10 @@ OF = {
 }
 """Headers of an answer of each kind, in the form in which ASGI has them."""
 
+ANSWERS = tuple(OF)
+PAGE_OR_ANSWERS = (JSON, GRAPHQL_RESPONSE, HTML, EVENT_STREAM)
+"""What can be asked for, first what those get who do not mind."""
+
 RETRY_AFTER_SECONDS = "5"
 
 
@@ -55,11 +59,10 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         accept = graphql_request.header(scope, b"accept")
-        offered = (JSON, GRAPHQL_RESPONSE, HTML, EVENT_STREAM)
-        if self._graphiql and scope["method"] == "GET" and preferred(accept, offered) == HTML:
+        if self._graphiql and scope["method"] == "GET" and preferred(accept, PAGE_OR_ANSWERS) == HTML:
             await HTMLResponse(PAGE, headers={"Vary": "Accept"})(scope, receive, send)
             return
-        media = preferred(accept, (JSON, GRAPHQL_RESPONSE, EVENT_STREAM))
+        media = preferred(accept, ANSWERS)
         if media is None:
             message = f"Nothing in the Accept header can be answered; {JSON}, {GRAPHQL_RESPONSE}, {EVENT_STREAM} can."
             response: ASGIApp = _refused([Refusal(406, message)], JSON)

@@ -40,7 +40,7 @@ class CrossOrigin(CORSMiddleware):
     """Starlette's, for requests that say from which origin they come; to others it would only say so."""
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
-        says_origin = scope["type"] == "http" and header(scope, b"origin")
+        says_origin = scope["type"] == "http" and scope[FIELDS].get(b"origin")
         return (super().__call__ if says_origin else self.app)(scope, receive, send)
 
 

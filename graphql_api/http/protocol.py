@@ -48,11 +48,9 @@ def _is_usual(cycle: RequestResponseCycle) -> bool:
 
 def _send_whole(cycle: RequestResponseCycle, message: Message) -> None:
     """What uvicorn does in two `send`s, which build head and body apart, look at each header twice and write twice."""
-    lines = [STATUS_LINE[message["status"]]]
-    for name, value in (*cycle.default_headers, *message["headers"]):
-        lines += name, b": ", value, b"\r\n"
-    lines += b"\r\n", message["body"]
-    cycle.transport.write(b"".join(lines))
+    headers = map(b": ".join, (*cycle.default_headers, *message["headers"]))
+    lines = STATUS_LINE[message["status"]].removesuffix(b"\r\n"), *headers, b"", message["body"]
+    cycle.transport.write(b"\r\n".join(lines))
     cycle.response_started = cycle.response_complete = True
     cycle.message_event.set()
     cycle.on_response()
