@@ -17,7 +17,7 @@ from graphql_api.tasks.inputs import parse_task_id, shown
 from graphql_api.tasks.loaders import AcquaintanceLoader, EventLoader, TaskLoader
 from graphql_api.tasks.mutations import TaskMutation
 from graphql_api.tasks.schema import TaskQuery, TaskSubscription
-from graphql_api.tasks.types import ConflictError, Task, TaskEvent, as_task, columns_of_task, event_cursor
+from graphql_api.tasks.types import ConflictError, Task, TaskEvent, columns_of_task, event_cursor
 from graphql_api.users.loaders import UserLoader
 from graphql_api.users.types import User, user_id
 from graphql_api.viewer import Viewer
@@ -77,7 +77,7 @@ async def _node(info: Info, id: str, columns: frozenset[str]) -> Node | None:
     viewer_id = info.context.viewer_id
     if parse_task_id(id):
         row = await info.context.loader(TaskLoader).load((id, columns))
-        return as_task(row)
+        return Task.of(row)
     if cursor := event_cursor(id):
         row = await info.context.loader(EventLoader).load(cursor)
         return None if row is None else TaskEvent(row=row)

@@ -34,7 +34,7 @@ from graphql_api.tasks.payloads import (
     left_out,
 )
 from graphql_api.tasks.selections import DeleteTasksInput, UpdateTasksInput
-from graphql_api.tasks.types import as_edge, as_task, global_id
+from graphql_api.tasks.types import Task, TaskEdge, global_id
 from graphql_api.users.loaders import UserLoader
 
 
@@ -55,7 +55,7 @@ class TaskMutation:
                 row = await writes.create(database, viewer_id, id, values)
         except REASONS as reason:
             return CreateTaskPayload(errors=explain(reason))
-        return CreateTaskPayload(errors=[], task=as_task(row), task_edge=as_edge(row, NEWEST_FIRST))
+        return CreateTaskPayload(errors=[], task=Task(row), task_edge=_edge(row))
 
     @strawberry.mutation(description="Changes what is given, keeps what is absent, clears what is null.")
     async def update_task(
@@ -71,7 +71,7 @@ class TaskMutation:
             row = await writes.update(database, viewer_id, id, values, given(input.if_version))
         except REASONS as reason:
             return UpdateTaskPayload(errors=explain(reason))
-        return UpdateTaskPayload(errors=[], task=as_task(row))
+        return UpdateTaskPayload(errors=[], task=Task(row))
 
     @strawberry.mutation(
         description="Completes an open task (pending or in progress), reopens a completed one as pending; "
@@ -86,7 +86,7 @@ class TaskMutation:
             row = await writes.toggle(database, viewer_id, id, given(input.completed), given(input.if_version))
         except REASONS as reason:
             return ToggleTaskPayload(errors=explain(reason))
-        return ToggleTaskPayload(errors=[], task=as_task(row))
+        return ToggleTaskPayload(errors=[], task=Task(row))
 
     @strawberry.mutation(description="Deletes a task of the viewer's own.")
     async def delete_task(
@@ -97,7 +97,7 @@ class TaskMutation:
             row = await writes.delete(database, viewer_id, inputs.task_id(input.id), given(input.if_version))
         except REASONS as reason:
             return DeleteTaskPayload(errors=explain(reason))
-        return DeleteTaskPayload(errors=[], deleted_task_id=global_id(row["id"]), task=as_task(row))
+        return DeleteTaskPayload(errors=[], deleted_task_id=global_id(row["id"]), task=Task(row))
 
     @strawberry.mutation(
         description="Brings a deleted task of the viewer's own back as it was, under its own ID, while its history is "
@@ -111,7 +111,7 @@ class TaskMutation:
             row = await _restored(info, inputs.task_id(input.id))
         except REASONS as reason:
             return RestoreTaskPayload(errors=explain(reason))
-        return RestoreTaskPayload(errors=[], task=as_task(row), task_edge=as_edge(row, NEWEST_FIRST))
+        return RestoreTaskPayload(errors=[], task=Task(row), task_edge=_edge(row))
 
     @strawberry.mutation(
         description="Makes up to 100 tasks of the viewer's own: all of them, or none. With an `id` for each of them it "
@@ -131,7 +131,7 @@ class TaskMutation:
             return CreateTasksPayload(errors=errors, tasks=[])
         except REASONS as reason:
             return CreateTasksPayload(errors=explain(reason), tasks=[])
-        return CreateTasksPayload(errors=[], tasks=[as_task(row) for row in rows])
+        return CreateTasksPayload(errors=[], tasks=[Task(row) for row in rows])
 
     @strawberry.mutation(
         description="Changes many tasks in the same way: up to 100 by their IDs, or up to 1000 of the viewer's own by "
@@ -150,7 +150,7 @@ class TaskMutation:
             outcome = await bulk.update(database, viewer_id, selection, values)
         except REASONS as reason:
             return UpdateTasksPayload(errors=explain(reason), tasks=[], affected=0)
-        tasks = [as_task(row) for row in outcome.in_order_of(selection)]
+        tasks = [Task(row) for row in outcome.in_order_of(selection)]
         return UpdateTasksPayload(errors=left_out(selection, outcome), tasks=tasks, affected=len(tasks))
 
     @strawberry.mutation(
@@ -169,6 +169,11 @@ class TaskMutation:
             return DeleteTasksPayload(errors=explain(reason), deleted_task_ids=[], affected=0)
         ids = [global_id(row["id"]) for row in outcome.in_order_of(selection)]
         return DeleteTasksPayload(errors=left_out(selection, outcome), deleted_task_ids=ids, affected=len(ids))
+
+
+def _edge(row: asyncpg.Record) -> TaskEdge:
+    """The task with its cursor in the default order."""
+    return TaskEdge(Task(row), NEWEST_FIRST)
 
 
 async def _restored(info: Info, id: UUID) -> asyncpg.Record:

@@ -7,7 +7,7 @@ import strawberry
 from graphql_api.errors import ErrorCode, ForbiddenError, NotFoundError, PayloadError, Refused, ValidationError
 from graphql_api.tasks import bulk, writes
 from graphql_api.tasks.selections import Selection
-from graphql_api.tasks.types import ConflictError, Task, TaskEdge, as_task
+from graphql_api.tasks.types import ConflictError, Task, TaskEdge
 
 Errors = Annotated[
     list[PayloadError],
@@ -133,7 +133,7 @@ def explain(reason: Exception, *path: str) -> list[PayloadError]:
                 f"The task has changed: its version is {row['version']} by now. Look at `current` and decide again."
             )
             version = ["input", "ifVersion"]
-            return [ConflictError(message=message, code=ErrorCode.CONFLICT, path=version, current=as_task(row))]
+            return [ConflictError(message=message, code=ErrorCode.CONFLICT, path=version, current=Task(row))]
         case writes.AssigneeGone():
             message = "The user whom it should be assigned to does not exist any more."
             return [ValidationError(message=message, code=ErrorCode.INVALID, path=["input"])]

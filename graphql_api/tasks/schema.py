@@ -14,7 +14,7 @@ from graphql_api.relay.lookahead import selected
 from graphql_api.tasks import log
 from graphql_api.tasks.loaders import TaskLoader
 from graphql_api.tasks.log import TaskLog
-from graphql_api.tasks.types import Task, TaskEvent, as_task, columns_of_task
+from graphql_api.tasks.types import Task, TaskEvent, columns_of_task
 
 
 @strawberry.type
@@ -25,7 +25,7 @@ class TaskQuery:
     def task(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="ID of a `Task`.")]
     ) -> Awaitable[Task | None]:
-        return info.context.loader(TaskLoader).load((id, selected(info, columns_of_task)), as_task)
+        return info.context.loader(TaskLoader).load((id, selected(info, columns_of_task)), Task.of)
 
 
 @strawberry.type

@@ -30,7 +30,7 @@ from graphql_api.instants import instant
 from graphql_api.relay import cursors
 from graphql_api.relay.connections import Page, PageInfo
 from graphql_api.tasks import log, orders, reads
-from graphql_api.tasks.types import Task, as_task, global_id
+from graphql_api.tasks.types import Task, global_id
 
 TEXTS = "id title description completed"
 FIELDS = f"{TEXTS} createdAt updatedAt"
@@ -80,7 +80,7 @@ class Connection:
 
 
 def ready_graph(known: Sequence[Mapping[str, Any]]) -> GraphQLSchema:
-    edges = [Edge(cursor=f"cursor {row['id']}", node=as_task(row)) for row in known]
+    edges = [Edge(cursor=f"cursor {row['id']}", node=Task(row)) for row in known]
     info = PageInfo(page=Page(known, has_next=True, has_previous=False, order=orders.order(None)))
     page = Connection(edges=edges, page_info=info)
 
@@ -136,7 +136,7 @@ async def parts(known: Sequence[Mapping[str, Any]]) -> None:
     """What is not the executor's in the real graph, for one page."""
     order = orders.order(None)
     made: dict[str, Callable[[], Any]] = {
-        "tasks": lambda: [as_task(row) for row in known],
+        "tasks": lambda: [Task(row) for row in known],
         "  global_id in it": lambda: [global_id(row["id"]) for row in known],
         "cursors": lambda: [cursors.encode(order, order.keys_of(row)) for row in known],
         "cursors.encode of one event": lambda: cursors.encode(log.OLDEST_FIRST, [5]),
