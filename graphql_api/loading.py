@@ -47,7 +47,7 @@ class Loader(DataLoader[K, V]):
         if batch is None:
             if not self._wanted:
                 self._batch = Batch()
-                self.loop.call_soon(self.loop.create_task, self._load())
+                self.loop.call_soon(self.loop.create_task, self._load())  # begins in two turns
             batch = self._cache[key] = self._batch
             self._wanted.append(key)
         return Promise(batch, key, make)

@@ -76,8 +76,7 @@ async def _node(info: Info, id: str, columns: frozenset[str]) -> Node | None:
     """The object with this id, if the viewer may see it; of a task these columns. Those of a type are read together."""
     viewer_id = info.context.viewer_id
     if parse_task_id(id):
-        row = await info.context.loader(TaskLoader).load((id, columns))
-        return Task.of(row)
+        return await info.context.loader(TaskLoader).load((id, columns), Task.of)
     if cursor := event_cursor(id):
         row = await info.context.loader(EventLoader).load(cursor)
         return None if row is None else TaskEvent(row=row)

@@ -73,12 +73,12 @@ async def test_rows_have_what_postgresql_has(database_url: str, type_: str, writ
 
 
 async def test_a_parameter_may_be_a_moment(database_url: str) -> None:
-    west = timezone(timedelta(hours=-5))
+    there = datetime(2026, 1, 31, 4, tzinfo=timezone(timedelta(hours=-5)))
     equal = Statement(sa.select(sa.bindparam("given", type_=Instant()) == sa.text("timestamptz '2026-01-31T10:00+01'")))
     connection = await asyncpg.connect(database_url)
     try:
         await instants.keep(connection)
-        for given_, expected in ((datetime(2026, 1, 31, 4, tzinfo=west), True), (0, False), (None, None)):
+        for given_, expected in ((there, True), (instant(there), True), (0, False), (None, None)):
             sql, parameters = compiled(equal(given=given_))
             assert await connection.fetchval(sql, *parameters) is expected
     finally:

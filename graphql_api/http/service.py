@@ -79,7 +79,7 @@ class Deadlines:
         self._is_watching = False
 
     async def within(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the work gives; one at a time in a task. Raises TIMEOUT when it takes longer."""
+        """What the work gives; a task does one at a time. Raises TIMEOUT when it takes longer."""
         task = asyncio.current_task(self._loop)
         assert task is not None
         self._running[task] = self._loop.time() + self._seconds

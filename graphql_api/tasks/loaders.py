@@ -17,8 +17,6 @@ from graphql_api.tasks import inputs, log, reads
 K = TypeVar("K")
 V = TypeVar("V")
 
-NONE: frozenset[str] = frozenset()
-
 
 class ViewerLoader(Loader[K, V]):
     """Loads what the viewer may see. It does not keep the context, which keeps it: that would be garbage."""
@@ -39,7 +37,8 @@ class TaskLoader(ViewerLoader[tuple[str, frozenset[str]], asyncpg.Record | None]
     async def batch_load_fn(self, keys: list[tuple[str, frozenset[str]]]) -> list[Any]:
         texts, columns = zip(*keys, strict=True)
         wanted = list(filter(None, map(inputs.uuid_of, texts)))
-        rows = await reads.by_ids(self._database, self._viewer_id, wanted, NONE.union(*{*columns})) if wanted else []
+        all_columns = frozenset().union(*{*columns})
+        rows = await reads.by_ids(self._database, self._viewer_id, wanted, all_columns) if wanted else []
         found: dict[str, Any] = {ids.written("Task", row["id"]): row for row in rows}
         return [found.get(text) or _missing(text) for text in texts]
 

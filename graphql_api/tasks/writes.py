@@ -103,8 +103,8 @@ async def update(
     owner_only = not values.keys() <= ASSIGNEE_MAY
     if not values:
         return await _current(database, viewer_id, id, if_version, owner_only=False)
-    change = _update(frozenset(values), owner_only, if_version is not None)(**new_values(values))
-    return await _changed(database, viewer_id, id, if_version, change, owner_only=owner_only)
+    change = _update(frozenset(values), owner_only, if_version is not None)
+    return await _changed(database, viewer_id, id, if_version, change, owner_only=owner_only, **new_values(values))
 
 
 async def toggle(
@@ -113,7 +113,7 @@ async def toggle(
     """The task's row, turned around, or set to `completed`. Otherwise like `update`."""
     if completed is not None:
         return await update(database, viewer_id, id, {"completed": completed}, if_version)
-    return await _changed(database, viewer_id, id, if_version, _turn(if_version is not None)(), owner_only=False)
+    return await _changed(database, viewer_id, id, if_version, _turn(if_version is not None), owner_only=False)
 
 
 @lru_cache(STATEMENTS_MAX)
@@ -137,11 +137,17 @@ def _delete(has_version: bool) -> Statement:
 
 
 async def _changed(
-    database: Database, viewer_id: str, id: UUID, if_version: int | None, change: Filled, *, owner_only: bool
+    database: Database,
+    viewer_id: str,
+    id: UUID,
+    if_version: int | None,
+    change: Statement,
+    *,
+    owner_only: bool,
+    **values: Any,
 ) -> asyncpg.Record:
-    """The row that a statement has changed, or the reason why it has changed none."""
-    statement, values = change
-    rows = await carry_out(database, (statement, values | {"viewer": viewer_id, "task": id, "version": if_version}))
+    """The row that a statement has changed with these values, or the reason why it has changed none."""
+    rows = await carry_out(database, change(viewer=viewer_id, task=id, version=if_version, **values))
     if not rows:
         raise Outdated(await _current(database, viewer_id, id, if_version, owner_only=owner_only))
     return rows[0]
@@ -152,8 +158,7 @@ async def delete(database: Database, viewer_id: str, id: UUID, if_version: int |
 
     Raises `NotVisible`, `NotAllowed`, `Outdated`.
     """
-    gone = _delete(if_version is not None)()
-    return await _changed(database, viewer_id, id, if_version, gone, owner_only=True)
+    return await _changed(database, viewer_id, id, if_version, _delete(if_version is not None), owner_only=True)
 
 
 async def deleted(database: Database, viewer_id: str, id: UUID) -> dict[str, Any] | None:
