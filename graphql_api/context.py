@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, TypeVar
 
 import strawberry
@@ -30,8 +29,15 @@ class Context:
     people: Memory[str, Any]
     """Rows of those who asked lately, by Better Auth's ids."""
     identity: Identity | None
-    now: datetime = field(default_factory=partial(datetime.now, UTC))
     _loaders: dict[Any, Any] = field(default_factory=dict)
+    _now: datetime | None = None
+
+    @property
+    def now(self) -> datetime:
+        """One clock for the whole operation: the time at which it was first asked for."""
+        if self._now is None:
+            self._now = datetime.now(UTC)
+        return self._now
 
     @property
     def viewer_id(self) -> str:

@@ -64,17 +64,17 @@ MISTAKES = {
 
 @pytest.mark.parametrize(("accept", "media"), ACCEPTED.items())
 def test_the_preferred_offer_is_chosen(accept: str, media: str) -> None:
-    assert preferred(accept, (JSON, GRAPHQL_RESPONSE)) == media
+    assert preferred(accept.encode(), (JSON, GRAPHQL_RESPONSE)) == media
 
 
 @pytest.mark.parametrize("accept", REFUSED)
 def test_nothing_is_chosen_where_nothing_fits(accept: str) -> None:
-    assert preferred(accept, (JSON, GRAPHQL_RESPONSE)) is None
+    assert preferred(accept.encode(), (JSON, GRAPHQL_RESPONSE)) is None
 
 
 @pytest.mark.parametrize("accept", [BROWSER, "text/html", "text/*"])
 def test_a_browser_prefers_html(accept: str) -> None:
-    assert preferred(accept, (JSON, GRAPHQL_RESPONSE, HTML)) == HTML
+    assert preferred(accept.encode(), (JSON, GRAPHQL_RESPONSE, HTML)) == HTML
 
 
 @pytest.mark.parametrize("accept", [JSON, GRAPHQL_RESPONSE, URQL, APOLLO])

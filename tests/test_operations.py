@@ -45,7 +45,8 @@ def known(*, introspection: bool = True) -> Documents:
 
 
 def price(query: str, **variables: Any) -> int:
-    return engine(max_cost=10**30).prepare(query, None, variables).operation.price(variables)
+    operation, _ = engine(max_cost=10**30).prepare(query, None, variables)
+    return operation.price(variables)
 
 
 def refused(query: str, **variables: Any) -> Code:
@@ -415,8 +416,8 @@ async def test_an_event_that_meets_the_database_away_is_executed_again(monkeypat
         return number + 1
 
     adding = Engine(ADDING, introspection=True, max_tokens=5_000, max_cost=20_000)
-    operation = adding.prepare("subscription { number { next } }", None, {})
-    results = [result async for result in adding.subscribe(operation, lambda: add_one)]
+    prepared = adding.prepare("subscription { number { next } }", None, {})
+    results = [result async for result in adding.subscribe(prepared, lambda: add_one)]
     assert [(result.data, result.errors) for result in results] == [
         ({"number": {"next": 2}}, None),
         ({"number": {"next": 3}}, None),
@@ -451,7 +452,7 @@ async def test_a_request_that_is_cancelled_stays_cancelled() -> None:
 
 def test_a_subscription_keeps_neither_a_long_text_nor_variables_that_it_does_not_declare() -> None:
     query = "subscription ($after: String) { taskChanged(after: $after) { kind } }"
-    operation = engine().prepare(query, None, {"after": "x", "more": "y" * 100_000})
-    assert operation.variables == {"after": "x"}
+    _, variables = engine().prepare(query, None, {"after": "x", "more": "y" * 100_000})
+    assert variables == {"after": "x"}
     with pytest.raises(RequestError, match=r"has 20\d{3} characters; .* may have 20000"):
         engine().prepare(f"{query} # {'x' * 20_000}", None, {})

@@ -58,7 +58,7 @@ class Authenticator:
         authorizations = [value for name, value in headers if name == b"authorization"]
         if len(authorizations) == 1 and not anew:
             [value] = authorizations
-            if value.startswith(b"Bearer ") and (identity := self._known.get(_digest(value[7:], is_bearer=True))):
+            if value.startswith(b"Bearer ") and (identity := self._known.get(_digest(value))):
                 return identity
         schemes = [[*value.decode("latin-1").split(maxsplit=1), "", ""] for value in authorizations]
         bearers = [token.strip() for scheme, token, *_ in schemes if scheme.lower() == "bearer"]
@@ -107,7 +107,7 @@ class Authenticator:
                 )
 
     async def _verified(self, credential: str, *, is_bearer: bool, anew: bool) -> Identity:
-        digest = _digest(credential.encode("latin-1"), is_bearer=is_bearer)
+        digest = _digest(f"{'Bearer' if is_bearer else 'Cookie'} {credential}".encode("latin-1"))
         is_token = is_bearer and credential.count(".") == 2
         known = self._known.get(digest)
         if known is not None and (is_token or not anew):
@@ -136,8 +136,9 @@ class Authenticator:
         return identity, min(identity.expires_at, time.time() + self._session_seconds)
 
 
-def _digest(credential: bytes, *, is_bearer: bool) -> bytes:
-    return blake2b(b"%d%b" % (is_bearer, credential)).digest()
+def _digest(credential: bytes) -> bytes:
+    """Of a credential, in the form in which most clients send theirs."""
+    return blake2b(credential).digest()
 
 
 def _tokens(settings: Settings, database: Database, tables: Tables) -> Tokens | None:

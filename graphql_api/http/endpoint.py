@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graphql import ExecutionResult, GraphQLError, OperationType
+from graphql import ExecutionResult, GraphQLError
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -77,15 +77,14 @@ class Endpoint:
         parameters = await graphql_request.read(scope, receive, self._max_body_bytes)
         headers = scope["headers"]
         identity = await self._service.authenticator.identify(headers)
-        operation = self._service.engine.prepare(*parameters)
-        kind = operation.type
-        if kind is OperationType.MUTATION and scope["method"] == "GET":
+        operation, _ = prepared = self._service.engine.prepare(*parameters)
+        if operation.is_mutation and scope["method"] == "GET":
             raise Refusal(405, "A mutation is not executed over GET; send it by POST.", {"Allow": "POST"})
-        if kind is not OperationType.SUBSCRIPTION:
-            return _answered(await self._service.execute(operation, identity), media)
+        if not operation.is_subscription:
+            return _answered(await self._service.execute(prepared, identity), media)
         if media != EVENT_STREAM:
             raise Refusal(406, f"A subscription is answered as {EVENT_STREAM}, named first in Accept, or by WebSocket.")
-        return EventStream(self._service, operation, identity, headers)
+        return EventStream(self._service, prepared, identity, headers)
 
 
 def _answered(result: ExecutionResult, media: str) -> Answer:

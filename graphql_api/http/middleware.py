@@ -3,7 +3,8 @@ may go a shorter way."""
 
 import re
 from collections.abc import Awaitable
-from random import getrandbits
+from itertools import count
+from secrets import token_hex
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,21 +12,26 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from graphql_api.http.request import FIELDS, fields, header
 from graphql_api.telemetry.logs import request_id
 
-PLAIN = re.compile(r"[A-Za-z0-9._-]{1,64}")
+PLAIN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 class RequestId:
-    """Takes the id from `X-Request-Id` where a proxy has set a plain one, and answers with it."""
+    """Takes the id from `X-Request-Id` where a proxy has set a plain one, and answers with it.
+
+    Without one it is the number of the request, after what tells this process from all others.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._process = token_hex(8)
+        self._numbers = count(1)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "lifespan":
             return self._app(scope, receive, send)
         scope[FIELDS] = fields(scope["headers"])
         given = header(scope, b"x-request-id")
-        id = given if given and PLAIN.fullmatch(given) else f"{getrandbits(128):032x}"  # no secret
+        id = given.decode() if given and PLAIN.fullmatch(given) else f"{self._process}-{next(self._numbers)}"
         request_id.set(id)  # in the context of the request's own task
 
         def send_with_id(message: Message) -> Awaitable[None]:

@@ -9,12 +9,12 @@ HTML = "text/html"
 
 
 @lru_cache(1000)
-def preferred(accept: str, offered: tuple[str, ...]) -> str | None:
+def preferred(accept: bytes, offered: tuple[str, ...]) -> str | None:
     """The offer that the header likes best; of equals the one it names first, then the one offered first.
 
     None when it likes none of them. An empty header likes them all.
     """
-    wanted = [_entry(part) for part in accept.split(",") if part.strip()] or [("*/*", 1.0)]
+    wanted = [_entry(part) for part in accept.decode("latin-1").split(",") if part.strip()] or [("*/*", 1.0)]
     best: tuple[float, int, int] | None = None
     choice = None
     for place, offer in enumerate(offered):

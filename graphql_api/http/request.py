@@ -18,7 +18,7 @@ DRAIN_BYTES = 64_000_000
 
 
 HEADER_MAX = 1000
-"""Characters of a header that is read and remembered: nobody bounds what a client may send."""
+"""Bytes of a header that is read and remembered: nobody bounds what a client may send."""
 
 FIELDS = "graphql_api.fields"
 """Where `RequestId`, the first layer, puts the headers into a scope by their names."""
@@ -55,10 +55,10 @@ async def read(scope: Scope, receive: Receive, longest: int) -> Parameters:
     return checked(_json(body, "The body"))
 
 
-def header(scope: Scope, name: bytes) -> str:
+def header(scope: Scope, name: bytes) -> bytes:
     """All values of a header, as one list; empty without any. What goes beyond `HEADER_MAX` is not looked at."""
-    value: bytes | None = scope[FIELDS].get(name)
-    return value[:HEADER_MAX].decode("latin-1") if value else ""
+    value: bytes = scope[FIELDS].get(name, b"")
+    return value[:HEADER_MAX]
 
 
 def fields(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
@@ -73,9 +73,9 @@ def fields(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
 
 
 @lru_cache(1000)
-def check_type(content_type: str) -> None:
+def check_type(content_type: bytes) -> None:
     """Raises `Refusal` for a body that is no JSON in UTF-8."""
-    media, _, parameters = content_type.partition(";")
+    media, _, parameters = content_type.decode("latin-1").partition(";")
     if media.strip().lower() != "application/json":
         sent = f"is {media.strip()!r}" if content_type else "is missing"
         raise Refusal(415, f"The Content-Type {sent}; send application/json.", {"Accept-Post": "application/json"})

@@ -123,11 +123,11 @@ class Service:
     connections: Connections
     deadlines: Deadlines
 
-    def execute(self, operation: Prepared, identity: Identity | None) -> Coroutine[Any, Any, ExecutionResult]:
-        return self.engine.execute(operation, self._context(identity))
+    def execute(self, prepared: Prepared, identity: Identity | None) -> Coroutine[Any, Any, ExecutionResult]:
+        return self.engine.execute(prepared, self._context(identity))
 
-    def subscribe(self, operation: Prepared, identity: Identity | None) -> AsyncGenerator[ExecutionResult, None]:
-        return self.engine.subscribe(operation, lambda: self._context(identity))
+    def subscribe(self, prepared: Prepared, identity: Identity | None) -> AsyncGenerator[ExecutionResult, None]:
+        return self.engine.subscribe(prepared, lambda: self._context(identity))
 
     def _context(self, identity: Identity | None) -> Context:
         return Context(self.database, self.tables, self.hub, self.people, identity)

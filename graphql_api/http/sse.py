@@ -40,14 +40,14 @@ class EventStream(Response):
 
     media_type = EVENT_STREAM
 
-    def __init__(self, service: Service, operation: Prepared, identity: Identity | None, headers: Headers) -> None:
+    def __init__(self, service: Service, prepared: Prepared, identity: Identity | None, headers: Headers) -> None:
         """Raises RATE_LIMITED when the user has too many connections."""
         super().__init__(headers=HEADERS)
         del self.headers["content-length"]
         self._connections = service.connections
         self._connection = ExitStack()
         self._connection.enter_context(self._connections.one(identity))
-        self._results = service.subscribe(operation, identity)
+        self._results = service.subscribe(prepared, identity)
         self._ending = service.authenticator.until_worthless(headers, identity)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

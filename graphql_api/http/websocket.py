@@ -9,7 +9,6 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 import orjson
-from graphql import OperationType
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from graphql_api.auth.authenticate import Headers
@@ -156,19 +155,19 @@ class _Connection:
             if len(self._running) >= most:
                 raise RateLimited(f"{most} operations run on this socket, which is the most that may. End one.")
             # here, so that the message is not kept for as long as the operation runs
-            operation = self._service.engine.prepare(*parameters)
+            prepared = self._service.engine.prepare(*parameters)
         except Refusal as refusal:
             raise Closed(INVALID, refusal.message) from None
         except (NotExecuted, RequestError) as reason:
             await self._send({"type": "error", "id": id, "payload": formatted(errors_of(reason))})
         else:
-            self._running[id] = asyncio.create_task(self._run(id, operation))
+            self._running[id] = asyncio.create_task(self._run(id, prepared))
 
-    async def _run(self, id: str, operation: Prepared) -> None:
+    async def _run(self, id: str, prepared: Prepared) -> None:
         """One operation, to its `complete` or its `error`."""
         with suppress(WebSocketDisconnect):
             try:
-                await self._answer(id, operation)
+                await self._answer(id, prepared)
             except WebSocketDisconnect:
                 raise
             except Exception as reason:
@@ -178,14 +177,15 @@ class _Connection:
             del self._running[id]  # the client may use the id again as soon as it reads this
             await self._send(last)
 
-    async def _answer(self, id: str, operation: Prepared) -> None:
+    async def _answer(self, id: str, prepared: Prepared) -> None:
         identity = await self._service.authenticator.identify(self._headers)
-        if operation.type is OperationType.SUBSCRIPTION:
-            async with aclosing(self._service.subscribe(operation, identity)) as results:
+        operation, _ = prepared
+        if operation.is_subscription:
+            async with aclosing(self._service.subscribe(prepared, identity)) as results:
                 async for result in results:
                     await self._send({"type": "next", "id": id, "payload": content(result)})
             return
-        result = await self._service.deadlines.within(self._service.execute(operation, identity))
+        result = await self._service.deadlines.within(self._service.execute(prepared, identity))
         if not was_executed(result):
             raise NotExecuted(result.errors or [])
         await self._send({"type": "next", "id": id, "payload": content(result)})

@@ -11,6 +11,7 @@ from graphql import (
     GraphQLSchema,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
+    OperationType,
     parse,
     specified_rules,
     validate,
@@ -43,7 +44,8 @@ class Operation:
         self.document = document
         self.definition = definition
         self.name = definition.name.value if definition.name else None
-        self.type = definition.operation
+        self.is_mutation = definition.operation is OperationType.MUTATION
+        self.is_subscription = definition.operation is OperationType.SUBSCRIPTION
         self.declared = frozenset(one.variable.name.value for one in definition.variable_definitions or ())
         self._schema = schema
         self._sizes = cost.Sizes(definition)

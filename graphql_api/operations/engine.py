@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from inspect import isawaitable
-from typing import Any, NamedTuple
+from typing import Any
 
 from graphql import (
     ExecutionResult,
     FieldNode,
     GraphQLError,
     GraphQLSchema,
-    OperationType,
     create_source_event_stream,
     located_error,
 )
@@ -27,15 +26,8 @@ RETRY_SECONDS = 1
 """Until an event is executed again that met the database away."""
 
 
-class Prepared(NamedTuple):
-    """An operation that may run with these variables: its document is valid, and it is not too expensive."""
-
-    operation: Operation
-    variables: Mapping[str, Any]
-
-    @property
-    def type(self) -> OperationType:
-        return self.operation.type
+Prepared = tuple[Operation, Mapping[str, Any]]
+"""An operation that may run with these variables: its document is valid, and it is not too expensive."""
 
 
 class Engine:
@@ -55,7 +47,7 @@ class Engine:
         if variables:
             rules.check_variables(variables, self._max_values)
         operation = self._documents.get(text).operation(name)
-        if operation.type is OperationType.SUBSCRIPTION and len(text) > REMEMBERED_LENGTH:
+        if operation.is_subscription and len(text) > REMEMBERED_LENGTH:
             raise RequestError(
                 Code.GRAPHQL_VALIDATION_FAILED,
                 f"The document has {len(text)} characters; one with a subscription, which is kept as long as it runs, "
@@ -67,13 +59,14 @@ class Engine:
                 Code.COST_LIMIT_EXCEEDED,
                 f"The operation could read {price} objects; at most {self._max_cost} are allowed. Ask for less.",
             )
-        if not operation.declared.issuperset(variables):
+        if not variables.keys() <= operation.declared:
             variables = {name: value for name, value in variables.items() if name in operation.declared}
-        return Prepared(operation, variables)
+        return operation, variables
 
     async def execute(self, prepared: Prepared, context: object, root: object = None) -> ExecutionResult:
         """The result as graphql-core makes it; errors are as they were raised."""
-        result = prepared.operation.plan.execute(prepared.variables, context, root)
+        operation, variables = prepared
+        result = operation.plan.execute(variables, context, root)
         if isinstance(result, ExecutionResult):
             return result
         try:
@@ -91,6 +84,7 @@ class Engine:
 
         Raises what ends the stream: `NotExecuted` before the first event, later whatever its source raises.
         """
+        operation, _ = prepared
         try:
             async with aclosing(await self._source(prepared, contexts())) as events:
                 async for event in events:
@@ -99,7 +93,7 @@ class Engine:
         except NotExecuted:
             raise
         except Exception as error:
-            [root, *_] = prepared.operation.definition.selection_set.selections  # a subscription has one
+            [root, *_] = operation.definition.selection_set.selections  # a subscription has one
             path = [(root.alias or root.name).value] if isinstance(root, FieldNode) else None
             raise located_error(error, [root], path) from error
 
@@ -113,11 +107,12 @@ class Engine:
 
     async def _source(self, prepared: Prepared, context: object) -> AsyncGenerator[Any, None]:
         """The events, not executed yet. The executor that finds them is not kept: it is large, and they may be rare."""
+        operation, variables = prepared
         executor = StrawberryGraphQLCoreExecutionContext.build(
             self._schema,
-            prepared.operation.document,
-            raw_variable_values=dict(prepared.variables),
-            operation_name=prepared.operation.name,
+            operation.document,
+            raw_variable_values=dict(variables),
+            operation_name=operation.name,
             context_value=context,
         )
         if isinstance(executor, list):

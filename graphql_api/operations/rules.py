@@ -52,12 +52,13 @@ def check_variables(variables: Mapping[str, Any], most: int) -> None:
 def count_values(value: Any, most: float = float("inf")) -> int:
     """How many values are inside of an object or a list of JSON, at any depth; counts no further than `most`."""
     number = 0
-    pending = [value]
-    while pending and number <= most:
-        value = pending.pop()
-        inner = value.values() if type(value) is dict else value if type(value) is list else ()
+    containers = [value] if type(value) in CONTAINERS else []
+    for container in containers:  # which grow
+        inner = container.values() if type(container) is dict else container
         number += len(inner)
-        pending += [one for one in inner if type(one) in CONTAINERS]
+        if number > most:
+            break
+        containers += [one for one in inner if type(one) in CONTAINERS]
     return number
 
 

@@ -122,13 +122,8 @@ class Filter(NamedTuple):
 EVERYTHING = Filter(("and_",), {})
 
 
-def read(task_filter: TaskFilter | None, now: datetime) -> Filter:
-    """What the client says, or `EVERYTHING`; durations count from `now`.
-
-    Raises `BadFilter`, which is a BAD_USER_INPUT.
-    """
-    if task_filter is None:
-        return EVERYTHING
+def read(task_filter: TaskFilter, now: datetime) -> Filter:
+    """What the client says; durations count from `now`. Raises `BadFilter`, which is a BAD_USER_INPUT."""
     reading = _Reading(now)
     return Filter(reading.level(task_filter, "filter", 1), reading.values)
 

@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -37,7 +39,7 @@ class TaskLoader(ViewerLoader[tuple[str, frozenset[str]], asyncpg.Record | None]
     async def batch_load_fn(self, keys: list[tuple[str, frozenset[str]]]) -> list[Any]:
         texts, columns = zip(*keys, strict=True)
         wanted = list(filter(None, map(inputs.uuid_of, texts)))
-        all_columns = frozenset().union(*{*columns})
+        all_columns = reduce(or_, {*columns})
         rows = await reads.by_ids(self._database, self._viewer_id, wanted, all_columns) if wanted else []
         found: dict[str, Any] = {ids.written("Task", row["id"]): row for row in rows}
         return [found.get(text) or _missing(text) for text in texts]

@@ -60,15 +60,14 @@ def selected(select: TaskSelection, now: datetime) -> Selection:
 
     Raises `Refused` for too many ids, and for a filter that cannot be used.
     """
-    ids = given(select.ids)
-    if ids is not None:
-        return _by_ids(ids)
+    task_filter = given(select.filter)
+    if task_filter is None:
+        return _by_ids(given(select.ids) or [])
     try:
-        wanted = filters.read(given(select.filter), now)
+        return Selection(filters.read(task_filter, now))
     except BadFilter as bad:
         path = ["input", "select", *bad.place]
         raise Refused(ValidationError(message=bad.message, code=ErrorCode.INVALID, path=path)) from None
-    return Selection(wanted)
 
 
 def selected_and_changed(input: UpdateTasksInput, now: datetime) -> tuple[Selection, dict[str, Any]]:

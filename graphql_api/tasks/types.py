@@ -170,7 +170,7 @@ class TaskConnection:
     async def of(cls, scope: Scope, task_filter: TaskFilter | None, window: Window, info: Info) -> Self:
         """Those of the tasks that pass the filter. Raises BAD_USER_INPUT for a bad one. One SELECT, if that."""
         context = info.context
-        wanted = filters.read(task_filter, context.now)
+        wanted = filters.read(task_filter, context.now) if task_filter else filters.EVERYTHING
         names = selected(info, columns_of_page)
         rows: Sequence[asyncpg.Record] = []
         if names is not None:
