@@ -20,7 +20,7 @@ from graphql_api.execution.waiting import together
 Answers = list[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rows:
     """Where objects stand in the answer for a list."""
 
@@ -72,7 +72,7 @@ def of_list(item: Place, listed: Selection, run: Run, values: list[Any], path: S
 
     rows = Rows(run, listed, path_of, fail, [])
     try:
-        answers += _selected(item, rows, values)
+        answers += _selected(item, rows, values, {*map(type, values)})
     except Exception:  # it will come again, in its place
         listed.each = None
         return None
@@ -90,15 +90,15 @@ def of_field(field: Field, rows: Rows, values: list[Any], answers: Answers) -> A
             if type(value) is Coroutine:
                 value.close()  # nobody will wait for it
         raise Surprise
-    return _selected(field, rows.inside(field, answers), values)
+    return _selected(field, rows.inside(field, answers), values, kinds)
 
 
-def _selected(place: Place, rows: Rows, values: list[Any]) -> Answers:
-    """What is selected of these objects, each of which stands in such a place; null for null."""
-    kinds = {*map(type, values)}
+def _selected(place: Place, rows: Rows, values: list[Any], kinds: set[type]) -> Answers:
+    """What is selected of these objects, of these types, each of which stands in such a place; null for null."""
     if place.is_nullable and type(None) in kinds:
         present = [number for number, value in enumerate(values) if value is not None]
-        answers = iter(_selected(place, rows.some(present), [values[number] for number in present]))
+        some = [values[number] for number in present]
+        answers = iter(_selected(place, rows.some(present), some, kinds - {type(None)}))
         return [None if value is None else next(answers) for value in values]
     if not kinds <= PLAIN:
         for value in values:
@@ -118,7 +118,7 @@ async def _awaited(rows: Rows, answers: Answers) -> Answers:
     return answers
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Promised:
     """A field of many answers in which promises stand, and null."""
 

@@ -30,6 +30,9 @@ T = TypeVar("T")
 MESSAGE_MAX = 500
 """Characters of an error's message; what is beyond is cut off."""
 
+AS_SCALARS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
+"""Times are written as the scalar `DateTime` has them: in UTC, also where a time does not say so."""
+
 
 class Connections:
     """The sockets and event streams that are open, counted by user; None for those who are not signed in."""
@@ -134,8 +137,8 @@ class Service:
 
 
 def encoded(answer: Any) -> bytes:
-    """JSON, with times as the scalar `DateTime` has them: in UTC, also where a time does not say so."""
-    return orjson.dumps(answer, option=orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC)
+    """JSON."""
+    return orjson.dumps(answer, option=AS_SCALARS)
 
 
 def content(result: ExecutionResult) -> dict[str, Any]:
