@@ -14,7 +14,7 @@ from tests.benchmarks import data, report
 from tests.benchmarks.answers import verify
 from tests.benchmarks.driver import Driven
 from tests.benchmarks.operations import OPERATIONS, Operation
-from tests.benchmarks.rounds import Case, Figures, in_turns
+from tests.benchmarks.rounds import Case, Turns, in_turns
 from tests.benchmarks.targets import SERVE, TITLES, Target, running
 from tests.conftest import execute
 
@@ -52,8 +52,8 @@ def compare(
     url: str,
     cluster: data.Cluster,
     options: argparse.Namespace,
-) -> dict[str, Figures]:
-    """The figures of each target."""
+) -> dict[str, Turns]:
+    """What each target did."""
     asyncio.run(verify(operation, targets, members))
     asked = operation.asked(members)
     writes = Writes(url)
@@ -61,20 +61,20 @@ def compare(
     if operation.writes:
         make = partial(make, before=writes.before, after=writes.after)
     cases = [make(t, [operation.request(t.name, *one) for one in asked]) for t in targets]
-    figures = in_turns(cases, cluster.files, rounds=options.rounds, seconds=options.seconds)
-    return {target.name: found for target, found in zip(targets, figures, strict=True)}
+    turns = in_turns(cases, cluster.files, rounds=options.rounds, seconds=options.seconds)
+    return {target.name: found for target, found in zip(targets, turns, strict=True)}
 
 
-def show(operation: Operation, found: Mapping[str, Figures]) -> None:
+def show(operation: Operation, found: Mapping[str, Turns]) -> None:
     """At once, for those who wait."""
-    for name, figures in found.items():
-        ratios = figures.over(next(iter(found.values())))
-        cells = [f"{unit.title} {unit.text(figures):>8} {unit.text(ratios, 2):>6}" for unit in report.UNITS]
+    for name, turns in found.items():
+        ratios = turns.over(next(iter(found.values())))
+        cells = [f"{unit.title} {unit.text(turns.median):>8} {unit.text(ratios, 2):>6}" for unit in report.UNITS]
         print(f"{operation.title:20}{TITLES[name]:28}{'   '.join(cells)}", flush=True)
 
 
 def main() -> None:
-    parser = report.parser(__doc__, seconds=3, rounds=5)
+    parser = report.parser(__doc__, seconds=2, rounds=9)
     parser.add_argument("--only", nargs="+", choices=[one.name for one in OPERATIONS], help="operations")
     parser.add_argument("--targets", nargs="+", choices=SERVE, default=list(SERVE), help="servers")
     options = parser.parse_args()

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from tests.benchmarks.data import FOLDER
-from tests.benchmarks.rounds import Figures
+from tests.benchmarks.rounds import Figures, Turns
 from tests.benchmarks.targets import TITLES
 
 
@@ -67,7 +67,7 @@ def machine() -> str:
     )
 
 
-def tables(found: Mapping[str, Mapping[str, Figures]]) -> Iterator[str]:
+def tables(found: Mapping[str, Mapping[str, Turns]]) -> Iterator[str]:
     """A Markdown table for each figure: ratios to the first server, then what was measured."""
     for unit in UNITS:
         yield f"\n{unit.sentence}\n"
@@ -77,16 +77,16 @@ def tables(found: Mapping[str, Mapping[str, Figures]]) -> Iterator[str]:
             cells = []
             for of_operation in found.values():
                 basis = next(iter(of_operation.values()))
-                ratio = unit.text(of_operation[target].over(basis), 2)
-                cells.append(f"{ratio} ({unit.text(of_operation[target])}{unit.suffix})")
+                turns = of_operation[target]
+                cells.append(f"{unit.text(turns.over(basis), 2)} ({unit.text(turns.median)}{unit.suffix})")
             yield f"| {TITLES[target]} | {' | '.join(cells)} |"
 
 
-def curve(title: str, points: Sequence[str], lines: Mapping[str, Sequence[Figures]]) -> Iterator[str]:
+def curve(title: str, points: Sequence[str], lines: Mapping[str, Sequence[Turns]]) -> Iterator[str]:
     """A Markdown table of costs, point by point: ratios to the first, then what was measured."""
     yield f"\n| {title} | | {' | '.join(points)} |"
     yield "|---" * (len(points) + 2) + "|"
-    for name, figures in lines.items():
+    for name, line in lines.items():
         for unit in UNITS[:3]:
-            cells = [f"{unit.text(one.over(figures[0]), 2)} ({unit.text(one)}{unit.suffix})" for one in figures]
+            cells = [f"{unit.text(one.over(line[0]), 2)} ({unit.text(one.median)}{unit.suffix})" for one in line]
             yield f"| {name} | {unit.title} | {' | '.join(cells)} |"

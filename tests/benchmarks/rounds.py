@@ -42,12 +42,27 @@ class Figures:
 NAMES = [field.name for field in fields(Figures)]
 
 
-def in_turns(cases: Sequence[Case], files: Path, *, rounds: int, seconds: int) -> list[Figures]:
-    """The median of so many rounds of each, after one that warms up. PostgreSQL is the one on these files."""
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """The rounds of one case, each between those of the others."""
+
+    rounds: Sequence[Figures]
+
+    @property
+    def median(self) -> Figures:
+        return _median(self.rounds)
+
+    def over(self, other: Turns) -> Figures:
+        """The median of the ratios of each round to the other's at the same time: both had the same neighbours."""
+        return _median([mine.over(theirs) for mine, theirs in zip(self.rounds, other.rounds, strict=True)])
+
+
+def in_turns(cases: Sequence[Case], files: Path, *, rounds: int, seconds: int) -> list[Turns]:
+    """So many rounds of each, after one that warms up. PostgreSQL is the one on these files."""
     for case in cases:
         _one(case, files, seconds)
     turns = [[_one(case, files, seconds) for case in cases] for _ in range(rounds)]
-    return [_median(of_case) for of_case in zip(*turns, strict=True)]
+    return [Turns(of_case) for of_case in zip(*turns, strict=True)]
 
 
 def _one(case: Case, files: Path, seconds: int) -> Figures:
