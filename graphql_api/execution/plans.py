@@ -84,8 +84,10 @@ class Place:
         """The completed value of what a promise has given."""
         try:
             value = promise.result()
-            is_simple = type(value) in PLAIN or is_plain(value)
-            done = (self.inner if is_simple else self.complete)(run, value, path)
+            if self.selection and (type(value) in PLAIN or is_plain(value)):
+                done = self.selection.function(run, value, path)
+            else:
+                done = self.complete(run, value, path)
         except Exception as error:
             return self.fail(run, error, path)
         return self.guarded(run, done, path) if type(done) is Coroutine else done

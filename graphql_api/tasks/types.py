@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, Self
 from uuid import UUID
 
@@ -129,8 +130,14 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 
 
 def columns_of_task(fields: Iterable[str]) -> frozenset[str]:
-    """The columns that a task with these fields reads."""
-    return frozenset(column for field in fields for column in COLUMNS.get(field, (field,)))
+    """The columns that a task with these fields reads; equal ones are one object, for they are often compared."""
+    return _one(frozenset(column for field in fields for column in COLUMNS.get(field, (field,))))
+
+
+@lru_cache(1000)
+def _one(columns: frozenset[str]) -> frozenset[str]:
+    """The first that was equal to these."""
+    return columns
 
 
 def columns_of_page(of_connection: Selected) -> frozenset[str] | None:
