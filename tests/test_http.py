@@ -244,6 +244,8 @@ async def test_any_other_request_id_is_made_anew(api: Api, id: str | None) -> No
     headers = {} if id is None else {b"X-Request-Id": id.encode("latin-1")}
     response = await api.client.get("/", headers=headers)
     assert re.fullmatch("[0-9a-f]{16}-[1-9][0-9]*", response.headers["x-request-id"])
+    again = await api.client.get("/", headers=headers)
+    assert again.headers["x-request-id"] != response.headers["x-request-id"]
 
 
 @pytest.mark.parametrize("body", [TYPENAME, {}])

@@ -339,6 +339,14 @@ async def test_a_bearer_that_is_remembered_is_no_cookie(database_url: str, issue
         assert await refusal(client, cookie(raw)) == UNSIGNED
 
 
+async def test_a_cookie_that_is_remembered_is_no_authorization(database_url: str, issuer: Issuer) -> None:
+    signed_token = await issuer.sign_in(await issuer.sign_up("Ada"))
+    async with serving(settings(database_url, session_cache_seconds=60)) as client:
+        assert await who(client, cookie(signed_token))
+        for value in (signed_token, f"Cookie {signed_token}"):
+            assert await who(client, {"Authorization": value}) is None
+
+
 async def test_a_deleted_user_has_no_session(api: Api, ada: Person, signed_in: str) -> None:
     await api.issuer.connection.execute('DELETE FROM "user" WHERE id = $1', ada.id)
     assert await refusal(api.client, bearer(signed_in)) == ENDED

@@ -137,7 +137,7 @@ class Authenticator:
 
 
 def _digest(credential: bytes) -> bytes:
-    """Of a credential, in the form in which most clients send theirs."""
+    """Of `Bearer ...` or `Cookie ...`: what counts as one need not count as the other."""
     return blake2b(credential).digest()
 
 

@@ -137,7 +137,7 @@ class Service:
 
 
 def encoded(answer: Any) -> bytes:
-    """JSON."""
+    """An answer as JSON."""
     return orjson.dumps(answer, option=AS_SCALARS)
 
 

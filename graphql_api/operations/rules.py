@@ -53,7 +53,7 @@ def count_values(value: Any, most: float = float("inf")) -> int:
     """How many values are inside of an object or a list of JSON, at any depth; counts no further than `most`."""
     number = 0
     containers = [value] if type(value) in CONTAINERS else []
-    for container in containers:  # which grow
+    for container in containers:  # they become more
         inner = container.values() if type(container) is dict else container
         number += len(inner)
         if number > most:
