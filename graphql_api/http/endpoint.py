@@ -64,7 +64,7 @@ class Endpoint:
             return
         media = preferred(accept, ANSWERS)
         if media is None:
-            message = f"Nothing in the Accept header can be answered; {JSON}, {GRAPHQL_RESPONSE}, {EVENT_STREAM} can."
+            message = f"Nothing in the Accept header can be answered; {', '.join(ANSWERS)} can."
             response: ASGIApp = _refused([Refusal(406, message)], JSON)
         else:
             try:
