@@ -19,10 +19,7 @@ class Pending:
     It takes as many turns of the loop as a task would that waits for the promise.
     """
 
-    __slots__ = ("key", "path", "place", "promise", "run")
-
-    key: Any
-    """Where it stands in an answer."""
+    __slots__ = ("path", "place", "promise", "run")
 
     def __init__(self, promise: Promise[Any], place: Any, run: Run, path: Steps) -> None:
         self.promise = promise
@@ -54,12 +51,22 @@ def leave(run: Run, values: Iterable[Any]) -> None:
         run.core.settle_in_background(begun)
 
 
-async def _together(answer: Any, waiting: Sequence[tuple[Any, Any]]) -> Any:
+Places = Sequence[tuple[Any, Any]]
+"""Keys or numbers of places in an answer, each with what is still to come there."""
+
+
+async def _together(answer: Any, waiting: Places) -> Any:
     if len(waiting) == 1:
         [(key, value)] = waiting
         answer[key] = await value
         return answer
-    everything = _All(answer, waiting)
+    errors: Sequence[Exception] = ()
+    if batch := _only_batch(waiting):
+        await batch.settled()
+        waiting, errors = _keep(answer, waiting)
+        if not waiting and not errors:
+            return answer
+    everything = _All(answer, waiting, errors)
     try:
         await everything
     except Exception:
@@ -69,29 +76,56 @@ async def _together(answer: Any, waiting: Sequence[tuple[Any, Any]]) -> Any:
     return answer
 
 
+def _only_batch(waiting: Places) -> Batch | None:
+    """The batch that everything comes with; None when something comes otherwise."""
+    found = None
+    for _, value in waiting:
+        if type(value) is not Pending or found not in (None, value.promise.batch):
+            return None
+        found = value.promise.batch
+    return found
+
+
+def _keep(answer: Any, pending: Places) -> tuple[Places, Sequence[Exception]]:
+    """Completes the values of a batch that is settled; what is still to come of them, and what went wrong."""
+    rest = []
+    errors = []
+    for key, one in pending:
+        try:
+            value = one.place.kept(one.run, one.promise, one.path)
+        except Exception as error:
+            errors.append(error)
+            continue
+        if type(value) is Coroutine:
+            rest.append((key, value))
+        else:
+            answer[key] = value
+    return rest, errors
+
+
 class _All(asyncio.Future[None]):
     """Done when all has come that was still to come in an answer, or with the first error; to cancel it cancels all at
     once. That is `asyncio.gather`, in two thirds of the time."""
 
-    def __init__(self, answer: Any, waiting: Sequence[tuple[Any, Any]]) -> None:
+    def __init__(self, answer: Any, waiting: Places, errors: Sequence[Exception]) -> None:
         super().__init__(loop=asyncio.get_running_loop())
         self.futures: list[asyncio.Future[Any]] = []
         self._answer = answer
-        self._missing = len(waiting)
+        self._missing = len(waiting) + len(errors)
         self._is_cancelled = False
         self._is_over = False
         """True once the rest is asked to end: nothing is completed any more."""
-        batches: dict[Batch, list[Pending]] = {}
+        batches: dict[Batch, list[tuple[Any, Pending]]] = {}
         for key, value in waiting:
             if type(value) is Pending:
-                value.key = key
-                batches.setdefault(value.promise.batch, []).append(value)
+                batches.setdefault(value.promise.batch, []).append((key, value))
             else:
                 self._begin(key, value)
         for batch, pending in batches.items():
             settled = batch.settled()
             settled.add_done_callback(partial(self._kept, pending))
             self.futures.append(settled)
+        self._tell(errors)
 
     def cancel(self, msg: Any = None) -> bool:
         """Asks all to end; this future does when they have."""
@@ -121,26 +155,23 @@ class _All(asyncio.Future[None]):
             self._answer[key] = task.result()
         self._come(error)
 
-    def _kept(self, pending: Sequence[Pending], _settled: asyncio.Future[None]) -> None:
+    def _kept(self, pending: Places, _settled: asyncio.Future[None]) -> None:
         if self._is_over:
             self._loop.call_soon(self._come, asyncio.CancelledError())  # as in a task
             return
-        missing = 0
-        for one in pending:
-            try:
-                value = one.place.kept(one.run, one.promise, one.path)
-            except Exception as error:
-                self._loop.call_soon(self._come, error)  # when the end of a task would be told
-                missing += 1
-                continue
-            if type(value) is Coroutine:
-                self._begin(one.key, value)
-                missing += 1
-            else:
-                self._answer[one.key] = value
+        rest, errors = _keep(self._answer, pending)
+        for key, coroutine in rest:
+            self._begin(key, coroutine)
+        self._tell(errors)
+        missing = len(rest) + len(errors)
         if missing < len(pending):
             self._missing -= len(pending) - missing - 1
             self._loop.call_soon(self._come, None)
+
+    def _tell(self, errors: Sequence[Exception]) -> None:
+        """When the ends of tasks would be told."""
+        for error in errors:
+            self._loop.call_soon(self._come, error)
 
     def _come(self, error: BaseException | None) -> None:
         self._missing -= 1
