@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from datetime import UTC, datetime
 from enum import Enum
@@ -20,8 +21,9 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext as Co
 
 from graphql_api.execution.completion import MANY
 from graphql_api.execution.executor import Plan
+from graphql_api.execution.promises import Batch, Promise
 from tests.differences import promise
-from tests.test_execution import outcome, plan, shown
+from tests.test_execution import awaited, outcome, plan, shown
 
 T = TypeVar("T")
 
@@ -400,6 +402,63 @@ def test_what_stands_in_promised_objects_that_are_completed_again_is_waited_for_
     ours = plan(SCHEMA, PROMISING, Core)
     for _ in range(2):
         assert shown(asked(ours, given)[0]) == shown(expected)
+
+
+Promises = Callable[[], Awaitable[Any]]
+
+
+@strawberry.type
+class Link:
+    """Leads to others, as the context has it."""
+
+    end: str = "end"
+
+    @strawberry.field(graphql_type=Annotated["Link", strawberry.lazy("tests.test_columns")] | None)  # type: ignore[untyped-decorator]
+    def next(self, info: strawberry.Info[dict[str, Promises], Any], by: str) -> Awaitable[Any]:
+        return info.context[by]()
+
+
+@strawberry.type
+class Links:
+    @strawberry.field
+    def links(self, count: int) -> list[Link]:
+        return [Link() for _ in range(count)]
+
+
+LINKS = strawberry.Schema(Links)._schema
+
+
+async def test_what_is_promised_with_one_batch_does_not_wait_for_another() -> None:
+    late, told = Batch(), {"late": Link()}
+
+    def last() -> Awaitable[Any]:
+        late.settle(told)
+        return promise(Link(), 0)
+
+    query = parse(
+        f'{{ links(count: {MANY}) {{ end slow: next(by: "late") {{ end }} '
+        'next(by: "soon") { next(by: "last") { end } } } }'
+    )
+    context: dict[str, Promises] = {
+        "late": lambda: Promise(late, "late"),
+        "soon": lambda: promise(Link(), 1),
+        "last": last,
+    }
+    async with asyncio.timeout(5):
+        result = await awaited(plan(LINKS, query, Core).execute({}, context, Links()))
+    assert result.errors is None
+    assert result.data["links"] == [{"end": "end", "slow": {"end": "end"}, "next": {"next": {"end": "end"}}}] * MANY
+
+
+@pytest.mark.parametrize("count", [1, MANY - 1, MANY])
+async def test_a_promise_of_a_promise_is_no_object(count: int) -> None:
+    query = parse(f'{{ links(count: {count}) {{ next(by: "twice") {{ end }} }} }}')
+    context = {"twice": lambda: promise(promise(Link(), 1), 1)}
+    ours = plan(LINKS, query, Core)
+    expected = await awaited(execute(LINKS, query, Links(), context, executor_class=Core))
+    assert len(expected.errors or []) == count
+    for _ in range(2):
+        assert shown(await awaited(ours.execute({}, context, Links()))) == shown(expected)
 
 
 def test_few_objects_are_completed_one_by_one() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Sequence
-from enum import Enum, StrEnum
+from enum import Enum, Flag, StrEnum
 from functools import partial
 from inspect import isawaitable
 from itertools import product
@@ -123,8 +123,14 @@ class Size(StrEnum):
     LARGE = "large"
 
 
+class Colour(Flag):
+    RED = 1
+    BLUE = 2
+
+
 strawberry.enum(Weather)
 strawberry.enum(Size)
+strawberry.enum(Colour)
 
 
 @strawberry.input
@@ -257,6 +263,10 @@ class Query:
         return [Bare(value=1, size=Size.LARGE), Bare(value=2, size="small"), wrong, None, object()]  # type: ignore[list-item, arg-type]
 
     @strawberry.field
+    def colour(self, red: bool = False) -> Colour | None:
+        return Colour.RED if red else Colour.RED | Colour.BLUE
+
+    @strawberry.field
     def lazy_list(self) -> list[int]:
         return (number for number in range(3))  # type: ignore[return-value]
 
@@ -320,10 +330,27 @@ QUERIES = [
     "{ named { __typename name ... on Cat { lives twice } ... on Dog { friend { ... on Cat { twice } } } } }",
     "{ wrongCat { name } anyCat { name lives } }",
     "{ bare { value size when } }",
-    "{ streamed other: streamed lazyList }",
+    "{ streamed other: streamed lazyList colour red: colour(red: true) }",
     '{ lazyList loud(word: "a") other: loud forbidden awaitedByHand }',
     '{ __schema { queryType { name } types { name } } __type(name: "Cat") { fields { name } } __typename }',
 ]
+
+
+@strawberry.type
+class NamedQuery(Named):
+    @strawberry.field
+    def here(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("root", [None, {}, "a root"])
+def test_the_root_may_be_anything(root: object) -> None:
+    schema = strawberry.Schema(NamedQuery)._schema
+    document = parse("{ here ...F } fragment F on Named { __typename }")
+    expected = execute(schema, document, root, executor_class=StrawberryGraphQLCoreExecutionContext)
+    result: Any = plan(schema, document, StrawberryGraphQLCoreExecutionContext).execute({}, root=root)
+    assert shown(result) == shown(expected)  # type: ignore[arg-type]
+    assert result.data == {"here": True, "__typename": "NamedQuery"}
 
 
 @pytest.mark.parametrize("text", QUERIES)
@@ -429,6 +456,21 @@ class Book:
     async def twin(self, info: strawberry.Info) -> Annotated[Book, strawberry.lazy("tests.test_execution")]:
         return await info.context.load(self.number + 100)  # type: ignore[no-any-return]
 
+    @strawberry.field
+    def reader(self) -> str:
+        if self.number == 6:
+            raise asyncio.CancelledError
+        assert asyncio.current_task() is not None
+        return "somebody"
+
+    @strawberry.field(graphql_type=str)  # type: ignore[untyped-decorator]
+    def title_of_twin(self, info: strawberry.Info) -> Awaitable[str]:
+        async def title() -> str:
+            twin = await info.context.load(self.number + 100)
+            return f"Book {twin.number}"
+
+        return title()
+
 
 class Books(Loader[int, Book]):
     """Knows no book 7, and is slow to find 8."""
@@ -475,6 +517,8 @@ LIBRARY = strawberry.Schema(Library)._schema
         "a: book(number: 1) { twin { twin { number } } } b: slow(number: 8) { title } c: must(number: 4) { title }",
         "a: book(number: 6) { title }",
         "a: book(number: 5) { title } b: must(number: 5) { title } c: book(number: 8) { title }",
+        "a: book(number: 1) { reader } b: book(number: 2) { reader title } c: slow(number: 3) { reader }",
+        "a: book(number: 1) { titleOfTwin } b: book(number: 2) { titleOfTwin } c: slow(number: 3) { titleOfTwin }",
     ],
 )
 async def test_waits_for_the_promises_of_a_loader_as_graphql_core_does(fields: str) -> None:
@@ -517,6 +561,20 @@ async def test_a_future_that_was_cancelled_is_told_like_a_task_that_was() -> Non
     for _ in range(2):
         with pytest.raises(asyncio.CancelledError):
             await awaited(ours.execute({}, Books(), Library()))
+
+
+@pytest.mark.parametrize("beside", ["b: book(number: 6) { reader }", "b: slow(number: 2) { title }"])
+async def test_a_resolver_that_gives_up_ends_the_execution(beside: str) -> None:
+    document = parse(f"query ($n: Int!) {{ a: book(number: $n) {{ reader }} {beside} }}")
+    ours = plan(LIBRARY, document, StrawberryGraphQLCoreExecutionContext)
+    for number in (1, 6, 6):
+        async with asyncio.timeout(5):
+            running = awaited(ours.execute({"n": number}, Books(), Library()))
+            if number == 1 and "6" not in beside:
+                await running
+                continue
+            with pytest.raises(asyncio.CancelledError):
+                await running
 
 
 async def test_who_stops_waiting_for_promises_leaves_them_to_others() -> None:

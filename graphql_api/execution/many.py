@@ -7,12 +7,12 @@ Serial Execution"). Nothing is waited for but promises, and for those of all the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from graphql_api.execution.plans import Field, Place, Selection
-from graphql_api.execution.promises import Promise
+from graphql_api.execution.promises import Batch, Promise
 from graphql_api.execution.run import Run, Steps
 from graphql_api.execution.values import PLAIN, Coroutine, Surprise, is_plain, plain
 from graphql_api.execution.waiting import together
@@ -76,7 +76,7 @@ def of_list(item: Place, listed: Selection, run: Run, values: list[Any], path: S
     except Exception:  # it will come again, in its place
         listed.each = None
         return None
-    return _awaited(rows, answers) if rows.waits else answers
+    return _awaited(rows.waits, answers) if rows.waits else answers
 
 
 def of_field(field: Field, rows: Rows, values: list[Any], answers: Answers) -> Answers:
@@ -85,12 +85,17 @@ def of_field(field: Field, rows: Rows, values: list[Any], answers: Answers) -> A
     if Promise in kinds and kinds <= ({Promise, type(None)} if field.is_nullable else {Promise}):
         rows.waits.append(Promised(field, rows, values, answers))
         return values
+    return _of_values(field, rows.inside(field, answers), values, kinds)
+
+
+def _of_values(field: Field, inside: Rows, values: list[Any], kinds: set[type]) -> Answers:
+    """What is selected of the objects in a field, of these types."""
     if not kinds <= PLAIN and not all(value is None or is_plain(value) for value in values):
         for value in values:
             if type(value) is Coroutine:
                 value.close()  # nobody will wait for it
         raise Surprise
-    return _selected(field, rows.inside(field, answers), values, kinds)
+    return _selected(field, inside, values, kinds)
 
 
 def _selected(place: Place, rows: Rows, values: list[Any], kinds: set[type]) -> Answers:
@@ -106,16 +111,25 @@ def _selected(place: Place, rows: Rows, values: list[Any], kinds: set[type]) -> 
     return place.all(rows, values)
 
 
-async def _awaited(rows: Rows, answers: Answers) -> Answers:
+async def _awaited(waits: Sequence[Promised], answers: Answers) -> Answers:
     """The answers, with all that was promised."""
-    while rows.waits:
-        waits = [*rows.waits]
-        rows.waits.clear()
-        for batch in {promise.batch for promised in waits for promise in promised.promises if promise}:
-            await batch.settled()
-        for promised in waits:
-            await promised.complete()
+    await _keep(waits)
     return answers
+
+
+async def _keep(waits: Sequence[Promised]) -> None:
+    """Completes what was promised, and what is promised with it: all that comes with the same batches at once."""
+    groups: dict[frozenset[Batch], list[Promised]] = {}
+    for promised in waits:
+        groups.setdefault(frozenset(one.batch for one in promised.promises if one), []).append(promised)
+    if groups:
+        await together([_keep_group(batches, group) for batches, group in groups.items()])
+
+
+async def _keep_group(batches: Iterable[Batch], group: Sequence[Promised]) -> None:
+    for batch in batches:
+        await batch.settled()
+    await _keep([further for promised in group for further in await promised.complete()])
 
 
 @dataclass(slots=True)
@@ -127,10 +141,11 @@ class Promised:
     promises: list[Promise[Any] | None]
     answers: Answers
 
-    async def complete(self) -> None:
-        """Puts what is selected of the promised objects into the answers."""
+    async def complete(self) -> Sequence[Promised]:
+        """Puts what is selected of the promised objects into the answers; gives what is promised in them."""
         field = self.field
-        inside = self.rows.inside(field, self.answers)
+        rows = replace(self.rows, waits=[])
+        inside = rows.inside(field, self.answers)
         kept: dict[int, Any] = {}
         for place, promise in enumerate(self.promises):
             try:
@@ -139,18 +154,18 @@ class Promised:
             except Exception as error:
                 inside.fail(place, error)
         if not kept:
-            return
+            return ()
         answers = [self.answers[place] for place in kept]
-        begun = len(self.rows.waits)
+        values = [*kept.values()]
         try:
-            done = of_field(field, self.rows.some([*kept]), [*kept.values()], answers)
+            done = _of_values(field, rows.some([*kept]).inside(field, answers), values, {*map(type, values)})
         except Exception:
-            del self.rows.waits[begun:]
-            self.rows.listed.each = None
+            rows.listed.each = None
             await together({place: self._complete_one(place, inside.path(place)) for place in kept})
-        else:
-            for answer, value in zip(answers, done, strict=True):
-                answer[field.key] = value
+            return ()
+        for answer, value in zip(answers, done, strict=True):
+            answer[field.key] = value
+        return rows.waits
 
     async def _complete_one(self, place: int, path: Steps) -> None:
         promise = self.promises[place]

@@ -170,7 +170,7 @@ class Selection:
 
     function: Completion
     is_at_hand: bool
-    """True when the function is made, and nobody is likely to wait for anything in it."""
+    """True when the function is made, and nobody is likely to wait for anything in it; nobody had to the first time."""
     each: Each | None
     """Gives the same for many objects, as dicts; None where each needs the closer look of `function`."""
 
@@ -185,8 +185,10 @@ class Selection:
     def _first(self, run: Run, source: Any, path: Steps) -> Any:
         """Stands for the function until there is an object. What is never reached is never made."""
         made = self._make(self, run)
-        self.function, self.is_at_hand = made.function, made.is_at_hand
-        return self.function(run, source, path)
+        self.function = made.function
+        answer = self.function(run, source, path)
+        self.is_at_hand = made.is_at_hand and type(answer) is not Coroutine
+        return answer
 
     def _first_each(self, rows: Any, sources: list[Any]) -> list[Any]:
         self.each = self._make(self, rows.run).each

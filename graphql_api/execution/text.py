@@ -73,7 +73,8 @@ def defined(name: str, parameters: str, body: Sequence[str], names: Names) -> st
 
 
 def _checked(type_: GraphQLObjectType, names: Names) -> list[str]:
-    """A check that is quick for objects of the type's own class, where Strawberry would check the class of each."""
+    """A check that is quick for objects of the type's own class, where Strawberry would check the class of each. The
+    root, which has no path, may be anything."""
     if not checks_its_class(type_):
         return []
 
@@ -83,7 +84,7 @@ def _checked(type_: GraphQLObjectType, names: Names) -> list[str]:
 
     names |= {"Own": own_class(type_), "check": check}
     return [
-        f"if {is_another(type_)}:",
+        f"if ({is_another(type_)}) and path:",
         "    check(source)",
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Flag
 from types import CoroutineType, GeneratorType
 from typing import Any, NoReturn
 
@@ -84,7 +85,8 @@ def leaf(type_: GraphQLLeafType) -> Leaf:
     """What is known of the type before a value of it is seen."""
     coerce = type_.coerce_output_value
     enum = getattr(type_, "wrapped_cls", None)  # Strawberry's types of enums look through all members each time
-    if is_enum_type(type_) and enum is not None and type_.extensions.get("strawberry-definition") is not None:
+    is_strawberry_s = type_.extensions.get("strawberry-definition") is not None
+    if is_enum_type(type_) and is_strawberry_s and enum is not None and not issubclass(enum, Flag):
         return Leaf(coerce, None, enum, {member.name: coerce(member) for member in enum})
     return Leaf(coerce, _AS_IT_IS.get(coerce))
 

@@ -14,10 +14,8 @@ from graphql_api.execution.values import Coroutine
 
 
 class Pending:
-    """Stands for a completed value, as a coroutine does, where a resolver gave a promise and the rest is quickly done.
-
-    It takes as many turns of the loop as a task would that waits for the promise.
-    """
+    """Stands for a completed value, as a coroutine does, where a resolver gave a promise and the rest is quickly
+    done."""
 
     __slots__ = ("path", "place", "promise", "run")
 
@@ -60,34 +58,29 @@ async def _together(answer: Any, waiting: Places) -> Any:
         [(key, value)] = waiting
         answer[key] = await value
         return answer
-    errors: Sequence[Exception] = ()
-    if batch := _only_batch(waiting):
-        await batch.settled()
-        waiting, errors = _keep(answer, waiting)
-        if not waiting and not errors:
-            return answer
-    everything = _All(answer, waiting, errors)
+    batches: dict[Batch, list[tuple[Any, Any]]] = {}
+    parts = []
+    for place in waiting:
+        if type(place[1]) is Pending:
+            batches.setdefault(place[1].promise.batch, []).append(place)
+        else:
+            parts.append(place)
+    if parts or len(batches) > 1:
+        parts += [(None, _complete_settled(answer, pending)) for pending in batches.values()]
+        await _all(answer, parts)
+        return answer
     try:
-        await everything
+        await _complete_settled(answer, waiting)
     except Exception:
-        everything.cancel_rest()
-        await asyncio.gather(*everything.futures, return_exceptions=True)
+        for _ in range(2):  # turns of the loop, after which the end of a task would be told
+            await asyncio.sleep(0)
         raise
     return answer
 
 
-def _only_batch(waiting: Places) -> Batch | None:
-    """The batch that everything comes with; None when something comes otherwise."""
-    found = None
-    for _, value in waiting:
-        if type(value) is not Pending or found not in (None, value.promise.batch):
-            return None
-        found = value.promise.batch
-    return found
-
-
-def _keep(answer: Any, pending: Places) -> tuple[Places, Sequence[Exception]]:
-    """Completes the values of a batch that is settled; what is still to come of them, and what went wrong."""
+async def _complete_settled(answer: Any, pending: Places) -> None:
+    """Puts into their places what comes with one batch, once it is settled. Raises the first error."""
+    await pending[0][1].promise.batch.settled()
     rest = []
     errors = []
     for key, one in pending:
@@ -100,80 +93,53 @@ def _keep(answer: Any, pending: Places) -> tuple[Places, Sequence[Exception]]:
             rest.append((key, value))
         else:
             answer[key] = value
-    return rest, errors
+    if errors:
+        leave(pending[0][1].run, [value for _, value in rest])
+        raise errors[0]
+    if rest:
+        await _together(answer, rest)
+
+
+async def _all(answer: Any, parts: Places) -> None:
+    """Has each coroutine run by a task of its own; what it gives goes into its place. Raises the first error, when the
+    others have been asked to end and have ended."""
+    everything = _All(answer, parts)
+    try:
+        await everything
+    except Exception:
+        everything.cancel()
+        await asyncio.gather(*everything.tasks, return_exceptions=True)
+        raise
 
 
 class _All(asyncio.Future[None]):
-    """Done when all has come that was still to come in an answer, or with the first error; to cancel it cancels all at
-    once. That is `asyncio.gather`, in two thirds of the time."""
+    """Done when all tasks are, or with the first error; to cancel it cancels all of them at once. That is
+    `asyncio.gather`, in two thirds of the time."""
 
-    def __init__(self, answer: Any, waiting: Places, errors: Sequence[Exception]) -> None:
+    def __init__(self, answer: Any, parts: Places) -> None:
         super().__init__(loop=asyncio.get_running_loop())
-        self.futures: list[asyncio.Future[Any]] = []
+        self.tasks: list[asyncio.Task[Any]] = []
         self._answer = answer
-        self._missing = len(waiting) + len(errors)
+        self._missing = len(parts)
         self._is_cancelled = False
-        self._is_over = False
-        """True once the rest is asked to end: nothing is completed any more."""
-        batches: dict[Batch, list[tuple[Any, Pending]]] = {}
-        for key, value in waiting:
-            if type(value) is Pending:
-                batches.setdefault(value.promise.batch, []).append((key, value))
-            else:
-                self._begin(key, value)
-        for batch, pending in batches.items():
-            settled = batch.settled()
-            settled.add_done_callback(partial(self._kept, pending))
-            self.futures.append(settled)
-        self._tell(errors)
+        for key, coroutine in parts:
+            task = self._loop.create_task(coroutine)
+            self.tasks.append(task)
+            task.add_done_callback(partial(self._ended, key))
 
     def cancel(self, msg: Any = None) -> bool:
-        """Asks all to end; this future does when they have."""
-        if self.done():
-            return False
-        self._is_cancelled = self.cancel_rest(msg) or self._is_cancelled
-        return self._is_cancelled
-
-    def cancel_rest(self, msg: Any = None) -> bool:
-        """Asks those to end that have not; False if there are none."""
-        self._is_over = True
+        """Asks all to end that have not; False if there are none."""
         asked = False
-        for future in self.futures:
-            if isinstance(future, asyncio.Task):
-                _close_held(future.get_coro())
-            asked = future.cancel(msg) or asked
+        for task in self.tasks:
+            _close_held(task.get_coro())
+            asked = task.cancel(msg) or asked
+        self._is_cancelled = self._is_cancelled or asked
         return asked
-
-    def _begin(self, key: Any, value: Any) -> None:
-        task = self._loop.create_task(value)
-        self.futures.append(task)
-        task.add_done_callback(partial(self._ended, key))
 
     def _ended(self, key: Any, task: asyncio.Task[Any]) -> None:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if error is None:
+        if error is None and key is not None:
             self._answer[key] = task.result()
-        self._come(error)
-
-    def _kept(self, pending: Places, _settled: asyncio.Future[None]) -> None:
-        if self._is_over:
-            self._loop.call_soon(self._come, asyncio.CancelledError())  # as in a task
-            return
-        rest, errors = _keep(self._answer, pending)
-        for key, coroutine in rest:
-            self._begin(key, coroutine)
-        self._tell(errors)
-        missing = len(rest) + len(errors)
-        if missing < len(pending):
-            self._missing -= len(pending) - missing - 1
-            self._loop.call_soon(self._come, None)
-
-    def _tell(self, errors: Sequence[Exception]) -> None:
-        """When the ends of tasks would be told."""
-        for error in errors:
-            self._loop.call_soon(self._come, error)
-
-    def _come(self, error: BaseException | None) -> None:
         self._missing -= 1
         if self.done():
             return
@@ -192,7 +158,7 @@ def _close_held(coroutine: Any) -> None:
     if getcoroutinestate(coroutine) != CORO_CREATED or coroutine.cr_frame.f_globals["__package__"] != __package__:
         return
     variables = getcoroutinelocals(coroutine)
-    answer = variables.get("answer", ())
+    answer = variables["answer"] if coroutine.cr_code is _together.__code__ else ()
     for held in [*variables.values(), *(answer.values() if type(answer) is dict else answer)]:
         if type(held) is Coroutine and getcoroutinestate(held) == CORO_CREATED:
             _close_held(held)
