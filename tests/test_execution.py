@@ -611,6 +611,21 @@ async def test_a_coroutine_that_was_given_twice_is_left_to_who_waits_for_it() ->
         assert result.data == {"ok": "here", "bad": None}
 
 
+async def test_an_error_that_comes_as_its_field_is_cancelled_is_told_as_by_graphql_core() -> None:
+    schema = build_schema("type T { a: Int! b: Int } type Bad { inner: T must: Int! } type Query { bad: Bad }")
+    document = parse("{ bad { inner { a b } must } }")
+    ours = plan(schema, document)
+
+    def root(turns: int, other_turns: int) -> Any:
+        inner = {"a": soon(ValueError("a"), turns), "b": soon(1, 3)}
+        return {"bad": {"inner": inner, "must": soon(ValueError("must"), other_turns)}}
+
+    for turns in product(range(7), repeat=2):
+        expected = await awaited(execute(schema, document, root(*turns)))
+        assert shown(await awaited(ours.execute({}, root=root(*turns)))) == shown(expected)
+        tidy_up()
+
+
 async def test_cancelling_cancels_whatever_still_runs() -> None:
     schema = build_schema("type T { a: T! b: T leaf: Int } type Query { t: [T!]! }")
     ended: list[str] = []

@@ -107,7 +107,7 @@ async def _all(answer: Any, parts: Places) -> None:
     try:
         await everything
     except Exception:
-        everything.cancel()
+        everything.cancel_rest()
         await asyncio.gather(*everything.tasks, return_exceptions=True)
         raise
 
@@ -128,12 +128,17 @@ class _All(asyncio.Future[None]):
             task.add_done_callback(partial(self._ended, key))
 
     def cancel(self, msg: Any = None) -> bool:
+        if self.done():
+            return False
+        self._is_cancelled = self.cancel_rest(msg) or self._is_cancelled
+        return self._is_cancelled
+
+    def cancel_rest(self, msg: Any = None) -> bool:
         """Asks all to end that have not; False if there are none."""
         asked = False
         for task in self.tasks:
             _close_held(task.get_coro())
             asked = task.cancel(msg) or asked
-        self._is_cancelled = self._is_cancelled or asked
         return asked
 
     def _ended(self, key: Any, task: asyncio.Task[Any]) -> None:
