@@ -18,9 +18,9 @@ from graphql.execution.values import VariableValues
 from graphql_api.execution import columns, text
 from graphql_api.execution.arguments import Arguments
 from graphql_api.execution.completion import completing
-from graphql_api.execution.plans import Completion, Each, Field, Made, Selection
+from graphql_api.execution.plans import Completion, Each, Field, Functions, Selection
 from graphql_api.execution.resolvers import call, is_at_hand, resolver
-from graphql_api.execution.run import Request, Run, Steps, to_path
+from graphql_api.execution.run import Definitions, Run, Steps, to_path
 
 FIELDS_MAX = 5000
 """Of one plan, all its functions together. Fragments can be merged in more ways than anybody wants to compile; the rest
@@ -33,8 +33,8 @@ them, as do those that differ in the values of their arguments alone."""
 
 
 @dataclass(slots=True)
-class Room:
-    """For how many more fields a plan has room."""
+class Budget:
+    """For how many more fields functions are made for a plan."""
 
     fields: int = FIELDS_MAX
 
@@ -42,16 +42,16 @@ class Room:
 class Compiler:
     """Makes the functions of one plan. Fragments that are used in several places are compiled once."""
 
-    def __init__(self, request: Request, room: Room) -> None:
-        self._request = request
-        self._room = room
-        self._strawberry = getattr(request.schema, "_strawberry_schema", None)
+    def __init__(self, definitions: Definitions, budget: Budget) -> None:
+        self._definitions = definitions
+        self._budget = budget
+        self._strawberry = getattr(definitions.schema, "_strawberry_schema", None)
         self._required = {
             one.variable.name.value
-            for one in request.operation.variable_definitions or ()
+            for one in definitions.operation.variable_definitions or ()
             if isinstance(one.type, NonNullTypeNode)
         }
-        self._made: dict[object, Made] = {}
+        self._known: dict[object, Functions] = {}
         self.sources: list[str] = []
         """The Python so far, to be read."""
 
@@ -60,38 +60,36 @@ class Compiler:
 
         The plan is for these variables as far as they decide what is skipped and included. Raises GraphQLError.
         """
-        request = self._request
-        grouped = collect_fields(
-            request.schema, request.fragments, variables, type_, request.operation
-        ).grouped_field_set
+        known = self._definitions
+        grouped = collect_fields(known.schema, known.fragments, variables, type_, known.operation).grouped_field_set
         groups = [{key: grouped[key]} for key in grouped] if serial else [grouped]
         return [self._functions(type_, group).function for group in groups]
 
-    def make(self, selection: Selection, run: Run) -> Made:
+    def make(self, selection: Selection, run: Run) -> Functions:
         """The functions of a selection.
 
         Raises GraphQLError where `@skip` or `@include` has no Boolean.
         """
-        request = self._request
+        known = self._definitions
         collected = collect_subfields(
-            request.schema, request.fragments, run.variables, request.operation, selection.type, selection.details
+            known.schema, known.fragments, run.variables, known.operation, selection.type, selection.details
         )
         return self._functions(selection.type, collected.grouped_field_set)
 
-    def _functions(self, type_: GraphQLObjectType, grouped: GroupedFieldSet) -> Made:
+    def _functions(self, type_: GraphQLObjectType, grouped: GroupedFieldSet) -> Functions:
         nodes = ((key, *(id(detail.node) for detail in details)) for key, details in grouped.items())
         selected = (type_.name, *nodes)
-        if selected not in self._made:
-            if self._room.fields < len(grouped):
+        if selected not in self._known:
+            if self._budget.fields < len(grouped):
                 return _ByGraphQLCore(type_, grouped)
-            self._room.fields -= len(grouped)
+            self._budget.fields -= len(grouped)
             fields = [
                 self._field(key, definition, type_, details)
                 for key, details in grouped.items()
-                if (definition := self._request.schema.get_field(type_, details[0].node.name.value))
+                if (definition := self._definitions.schema.get_field(type_, details[0].node.name.value))
             ]
-            self._made[selected] = _Functions(type_, fields, self.sources)
-        return self._made[selected]
+            self._known[selected] = _Written(type_, fields, self.sources)
+        return self._known[selected]
 
     def _field(self, key: str, definition: GraphQLField, parent: GraphQLObjectType, details: FieldDetailsList) -> Field:
         field = Field(key, definition, parent, details)
@@ -101,7 +99,7 @@ class Compiler:
         return completing(field, field, self.make)
 
 
-class _Functions:
+class _Written:
     """Those of what is selected of objects of one type."""
 
     def __init__(self, type_: GraphQLObjectType, fields: Sequence[Field], sources: list[str]) -> None:
@@ -112,15 +110,15 @@ class _Functions:
 
     @cached_property
     def function(self) -> Completion:
-        made: Completion = self._made(*text.select(self._type, self._fields))
+        made: Completion = self._defined(*text.select(self._type, self._fields))
         return made
 
     @cached_property
     def each(self) -> Each | None:
         written = columns.each(self._type, self._fields)
-        return self._made(*written) if written else None
+        return self._defined(*written) if written else None
 
-    def _made(self, written: str, names: text.Names) -> Any:
+    def _defined(self, written: str, names: text.Names) -> Any:
         source, code = _compiled(written)
         self._sources.append(source)
         made: dict[str, Any] = {}

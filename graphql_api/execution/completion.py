@@ -40,14 +40,15 @@ def completing(place: P, field: Field, make: Make) -> P:
     if isinstance(nullable, GraphQLObjectType):
         selection = Selection(nullable, field.details, make)
         place.selection = None if _asks(nullable) else selection
-        place.inner = _object(nullable, field, selection)
+        place.complete_plain = _object(nullable, field, selection)
     else:
-        place.inner = _of(nullable, field, make)
-    place.complete = (_nullable if place.is_nullable else _non_null)(field, place.inner)
+        place.complete_plain = _of(nullable, field, make)
+    plain = place.complete_plain
+    place.complete = _nullable(plain) if place.is_nullable else _non_null(field, plain)
     return place
 
 
-def _nullable(_field: Field, inner: Completion) -> Completion:
+def _nullable(inner: Completion) -> Completion:
     def complete(run: Run, value: Any, path: Steps) -> Any:
         if isinstance(value, Exception):
             raise value
@@ -104,7 +105,6 @@ def _list(type_: GraphQLList[Any], field: Field, make: Make) -> Completion:
             answers = of_list(item, item.selection, run, value, path)
             if answers is not None:
                 return answers
-        inner = item.selection.function if item.selection else item.inner
         answers = []
         is_waiting = False
         iterator = iter(value)
@@ -112,12 +112,12 @@ def _list(type_: GraphQLList[Any], field: Field, make: Make) -> Completion:
             for index, one in enumerate(iterator):
                 try:
                     if type(one) in PLAIN:
-                        answer = inner(run, one, (path, index, None))
+                        answer = item.complete_plain(run, one, (path, index, None))
                         if type(answer) is Coroutine:
                             answer = item.guarded(run, answer, (path, index, None))
                             is_waiting = True
                     else:
-                        answer = item.finish(run, one, (path, index, None))
+                        answer = item.complete_any(run, one, (path, index, None))
                         is_waiting = is_waiting or type(answer) in PENDING
                 except Exception as error:
                     answer = item.fail(run, error, (path, index, None))

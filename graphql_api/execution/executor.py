@@ -28,9 +28,9 @@ from graphql.execution import Executor
 from graphql.execution.values import VariableValues
 from graphql.type.directives import GraphQLDisableErrorPropagationDirective
 
-from graphql_api.execution.compiler import Compiler, Room
+from graphql_api.execution.compiler import Budget, Compiler
 from graphql_api.execution.plans import Completion
-from graphql_api.execution.run import Request, Run
+from graphql_api.execution.run import Definitions, Run
 from graphql_api.execution.values import Coroutine
 from graphql_api.execution.variables import variables
 
@@ -56,7 +56,7 @@ class Plan:
         fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
         self.operation = operation
         self._document = document
-        self._request = Request(schema, operation, fragments, executor_class)
+        self._definitions = Definitions(schema, operation, fragments, executor_class)
         self.coerce = variables(schema, operation)
         """Makes `VariableValues` of what a request sends, or a list of what is wrong with it."""
         self.is_unusual = _is_unusual(document)
@@ -64,7 +64,7 @@ class Plan:
         self._conditions = _conditions(document)
         self._variants: dict[object, list[Completion]] = {}
         self._compilers: list[Compiler] = []
-        self._room = Room()
+        self._budget = Budget()
 
     @property
     def sources(self) -> list[str]:
@@ -75,18 +75,18 @@ class Plan:
         """What graphql-core's `execute` gives."""
         if self.is_unusual:
             name = self.operation.name.value if self.operation.name else None
-            schema, executor_class = self._request.schema, self._request.executor_class
+            schema, executor_class = self._definitions.schema, self._definitions.executor_class
             return execute(schema, self._document, root, context, dict(given), name, executor_class=executor_class)
         values = self.coerce(given)
         return ExecutionResult(None, values) if isinstance(values, list) else self.run(values, context, root)
 
     def run(self, values: VariableValues, context: Any = None, root: Any = None) -> Result:
         """The result with variables that are coerced. For an event of a subscription, the event is the root."""
-        run = Run(self._request, values, context, root)
+        run = Run(self._definitions, values, context, root)
         try:
             roots = self._roots(values)
             if roots is None:
-                return self._by_graphql_core(run)
+                return run.core.execute_operation()  # type: ignore[return-value]  # not incremental
             data = roots[0](run, root, None) if len(roots) == 1 else _serially(run, roots)
         except GraphQLError as error:
             run.note(error, None)
@@ -100,10 +100,10 @@ class Plan:
         if known is not None or self.is_unusual or len(self._variants) >= VARIANTS_MAX:
             return known
         operation = self.operation.operation
-        root_type = self._request.schema.get_root_type(operation)
+        root_type = self._definitions.schema.get_root_type(operation)
         if root_type is None:
             return None
-        compiler = Compiler(self._request, self._room)
+        compiler = Compiler(self._definitions, self._budget)
         try:
             roots = compiler.roots(root_type, values, serial=operation is OperationType.MUTATION)
         except RecursionError:
@@ -111,11 +111,6 @@ class Plan:
         self._variants[skipped] = roots
         self._compilers.append(compiler)
         return roots
-
-    def _by_graphql_core(self, run: Run) -> Result:
-        is_subscription = self.operation.operation is OperationType.SUBSCRIPTION
-        result: Result = run.core.execute_operation(False if is_subscription else None)  # type: ignore[assignment]
-        return result
 
 
 async def _later(run: Run, data: Any) -> ExecutionResult:

@@ -108,7 +108,9 @@ def _selected(place: Place, rows: Rows, values: list[Any], kinds: set[type]) -> 
     if not kinds <= PLAIN:
         for value in values:
             plain(value)
-    return place.all(rows, values)
+    if place.selection is None or place.selection.each is None:
+        raise Surprise
+    return place.selection.each(rows, values)
 
 
 async def _awaited(waits: Sequence[Promised], answers: Answers) -> Answers:
@@ -171,7 +173,7 @@ class Promised:
         promise = self.promises[place]
         assert promise is not None
         try:
-            value = self.field.kept(self.rows.run, promise, path)
+            value = self.field.complete_promised(self.rows.run, promise, path)
             self.answers[place][self.field.key] = await value if type(value) is Coroutine else value
         except Exception as error:
             self.rows.fail(place, error)

@@ -5,8 +5,8 @@ the first such object comes, with a few lines for each field, and another one fo
 of an answer with a resolver. A `Place` is where a value may stand, a field or an item of a list: it knows how to
 complete a value, and where an error goes.
 
-Completing gives the value for the answer, or a coroutine that will give it, and raises what went wrong. What `finish`
-puts into an answer may also be a `Pending`.
+Completing gives the value for the answer, or a coroutine that will give it, and raises what went wrong. What
+`complete_any` gives may also be a `Pending`.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ NOTHING: Mapping[str, Any] = {}
 class Place:
     """Where a value may stand: in a field, or in a list."""
 
-    __slots__ = ("complete", "inner", "is_nullable", "nodes", "selection", "type")
+    __slots__ = ("complete", "complete_plain", "is_nullable", "nodes", "selection", "type")
 
     complete: Completion
     """Completes any value that is not awaitable."""
-    inner: Completion
+    complete_plain: Completion
     """Completes a value of a type in `PLAIN`."""
     selection: Selection | None
-    """What to select, for objects whose type is certain."""
+    """What to select of an object; None for other values, and where the type must be asked whether an object is one."""
 
     def __init__(self, type_: GraphQLOutputType, nodes: Sequence[FieldNode]) -> None:
         self.type = type_
@@ -58,20 +58,11 @@ class Place:
         self.is_nullable = not is_non_null_type(type_)
         self.selection = None
 
-    def all(self, rows: Any, sources: list[Any]) -> list[Any]:
-        """What is selected of many plain objects, in the places of a `many.Rows`.
-
-        Raises `Surprise` where they can only be completed one by one, and whatever a resolver raises.
-        """
-        if self.selection is None or self.selection.each is None:
-            raise Surprise
-        return self.selection.each(rows, sources)
-
-    def finish(self, run: Run, value: Any, path: Steps) -> Any:
+    def complete_any(self, run: Run, value: Any, path: Steps) -> Any:
         """The completed value of whatever a resolver or an iterator gave."""
         kind = type(value)
         if kind in PLAIN:
-            done = self.inner(run, value, path)
+            done = self.complete_plain(run, value, path)
         elif kind is Promise and self.selection and self.selection.is_at_hand:
             return Pending(value, self, run, path)
         elif not is_plain(value) and is_awaitable(value):
@@ -80,7 +71,7 @@ class Place:
             done = self.complete(run, value, path)
         return self.guarded(run, done, path) if type(done) is Coroutine else done
 
-    def kept(self, run: Run, promise: Promise[Any], path: Steps) -> Any:
+    def complete_promised(self, run: Run, promise: Promise[Any], path: Steps) -> Any:
         """The completed value of what a promise has given."""
         try:
             value = promise.result()
@@ -92,8 +83,8 @@ class Place:
             return self.fail(run, error, path)
         return self.guarded(run, done, path) if type(done) is Coroutine else done
 
-    def odd(self, run: Run, value: Any, answer: Any, path: Steps) -> Any:
-        """The answer of a leaf type that is not plain, if it may stand."""
+    def complete_odd(self, run: Run, value: Any, answer: Any, path: Steps) -> Any:
+        """The answer of a leaf type for a value, which is not plain, if it may stand."""
         done = coerced(str(get_nullable_type(self.type)), value, answer)
         return self.guarded(run, done, path) if type(done) is Coroutine else done
 
@@ -143,7 +134,7 @@ class Field(Place):
         self.parent = parent
         self.details = details
         self.memory: dict[Any, Any] = {}
-        """Whatever somebody wants to remember of this place in the document, as long as the plan lives."""
+        """What resolvers find out about this place in the document, to be remembered as long as the plan lives."""
 
     def info(self, run: Run, path: Steps) -> GraphQLResolveInfo[Any]:
         """What resolvers of this field, and of types that it leads to, may want to know."""
@@ -198,10 +189,12 @@ class Selection:
 
 
 Each = Callable[[Any, list[Any]], list[Any]]
-"""See `Place.all`."""
+"""Gives what is selected of many plain objects, in the places of a `many.Rows`.
+
+Raises `Surprise` where they can only be completed one by one, and whatever a resolver raises."""
 
 
-class Made(Protocol):
+class Functions(Protocol):
     """What a `Selection` has under the same names; each function is made when it is first wanted."""
 
     @property
@@ -212,4 +205,4 @@ class Made(Protocol):
     def each(self) -> Each | None: ...
 
 
-Make = Callable[[Selection, Run], Made]
+Make = Callable[[Selection, Run], Functions]

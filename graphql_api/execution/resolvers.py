@@ -27,21 +27,9 @@ from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.cast import TYPE_CAST_ATTRIBUTE as CAST
 from strawberry.types.field import StrawberryField
 
-from graphql_api.execution.inputs import Convert, conversion
+from graphql_api.execution.conversion import Convert, conversion
 from graphql_api.execution.plans import Field
 from graphql_api.execution.run import Run, Steps
-
-__all__ = [
-    "Call",
-    "attribute",
-    "call",
-    "checks_its_class",
-    "is_another",
-    "is_at_hand",
-    "is_coroutine",
-    "own_class",
-    "resolver",
-]
 
 Resolve = Callable[[Run, Any, Steps, dict[str, Any]], Any]
 """Calls a resolver for a source and a path, with arguments as the schema has them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from graphql import (
@@ -29,16 +30,16 @@ def to_path(steps: Steps) -> Path:
     return Path(before and to_path(before), key, type_name)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What graphql-core's executor wants to know of an operation."""
+@dataclass(frozen=True)
+class Definitions:
+    """What does not change from run to run: the schema, the operation, and its fragments."""
 
     schema: GraphQLSchema
     operation: OperationDefinitionNode
     fragment_definitions: dict[str, FragmentDefinitionNode]
     executor_class: type[Executor[Any]]
 
-    @property
+    @cached_property
     def fragments(self) -> dict[str, FragmentDetails]:
         return {
             name: FragmentDetails(definition, self._signatures(definition))
@@ -53,10 +54,10 @@ class Request:
 class Run:
     """One execution."""
 
-    __slots__ = ("_core", "context", "request", "root", "variables")
+    __slots__ = ("_core", "context", "definitions", "root", "variables")
 
-    def __init__(self, request: Request, variables: VariableValues, context: Any, root: Any) -> None:
-        self.request = request
+    def __init__(self, definitions: Definitions, variables: VariableValues, context: Any, root: Any) -> None:
+        self.definitions = definitions
         self.variables = variables
         self.context = context
         self.root = root
@@ -66,14 +67,14 @@ class Run:
     def core(self) -> Executor[Any]:
         """graphql-core's executor of the same execution, for all that is not compiled. Its errors are ours."""
         if self._core is None:
-            request = self.request
-            self._core = request.executor_class(
-                request.schema,
-                request.fragment_definitions,
-                request.fragments,
+            definitions = self.definitions
+            self._core = definitions.executor_class(
+                definitions.schema,
+                definitions.fragment_definitions,
+                definitions.fragments,
                 self.root,
                 self.context,
-                request.operation,
+                definitions.operation,
                 self.variables,
                 default_field_resolver,
                 default_type_resolver,

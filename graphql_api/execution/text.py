@@ -9,7 +9,7 @@ makes
         try:
             v0 = source.title
             if not (type(v0) is str):
-                v0, is_waiting = f0.finish(run, v0, (path, 'title', 'Task')), True
+                v0, is_waiting = f0.complete_any(run, v0, (path, 'title', 'Task')), True
         except Exception as error:
             v0 = f0.fail(run, error, (path, 'title', 'Task'), locals())
         # owner: User!
@@ -17,10 +17,10 @@ makes
         answer = {'title': v0, 'owner': v1}
         return together(answer) if is_waiting else answer
 
-where `f0` and `f1` are the fields: the usual value is taken as it is, any other one is looked at by `Place.finish`, and
-`together` waits for what is to be waited for. `Plan.sources` shows the functions of any operation. Closures that do the
-same took twice as long. The fields are not globals of the function: texts that are the same share their code, and what
-Python learns of a global in one function it would unlearn in the next.
+where `f0` and `f1` are the fields: the usual value is taken as it is, any other one is looked at by
+`Place.complete_any`, and `together` waits for what is to be waited for. `Plan.sources` shows the functions of any
+operation. Closures that do the same took twice as long. The fields are not globals of the function: texts that are the
+same share their code, and what Python learns of a global in one function it would unlearn in the next.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def call_text(field: Field, f: str, path: str, names: Names) -> str:
 def _completed(field: Field, v: str, f: str, path: str, names: Names) -> list[str]:
     """The lines that complete the value: at once where it is what was expected, else with a closer look."""
     nullable = get_nullable_type(field.type)
-    look = f"    {v}, is_waiting = {f}.finish(run, {v}, {path}), True"
+    look = f"    {v}, is_waiting = {f}.complete_any(run, {v}, {path}), True"
     or_null = f" or {v} is None" if field.is_nullable else ""
     if field.selection:
         names[f"{f}_selection"] = field.selection
@@ -151,7 +151,7 @@ def _completed(field: Field, v: str, f: str, path: str, names: Names) -> list[st
             look,
         ]
     if not is_leaf_type(nullable):
-        return [f"{v} = {f}.finish(run, {v}, {path})", f"is_waiting = is_waiting or type({v}) in PENDING"]
+        return [f"{v} = {f}.complete_any(run, {v}, {path})", f"is_waiting = is_waiting or type({v}) in PENDING"]
     known = leaf(nullable)
     if known.as_it_is:
         return [f"if not ({known.as_it_is.replace('value', v)}{or_null}):", look]
@@ -163,7 +163,7 @@ def _completed(field: Field, v: str, f: str, path: str, names: Names) -> list[st
         f"if type({v}) in PLAIN:",
         f"    given, {v} = {v}, {f}_coerce({v})",
         f"    if type({v}) not in PLAIN:",
-        f"        {v}, is_waiting = {f}.odd(run, given, {v}, {path}), True",
+        f"        {v}, is_waiting = {f}.complete_odd(run, given, {v}, {path}), True",
         f"elif {v} is not None:" if field.is_nullable else "else:",
         look,
     ]

@@ -27,7 +27,7 @@ class Pending:
 
     def __await__(self) -> Generator[Any, None, Any]:
         yield from self.promise.batch.settled()
-        value = self.place.kept(self.run, self.promise, self.path)
+        value = self.place.complete_promised(self.run, self.promise, self.path)
         return (yield from value.__await__()) if type(value) is Coroutine else value
 
 
@@ -85,7 +85,7 @@ async def _complete_settled(answer: Any, pending: Places) -> None:
     errors = []
     for key, one in pending:
         try:
-            value = one.place.kept(one.run, one.promise, one.path)
+            value = one.place.complete_promised(one.run, one.promise, one.path)
         except Exception as error:
             errors.append(error)
             continue
