@@ -504,6 +504,16 @@ class Library:
     async def slow(self, info: strawberry.Info, number: int) -> Book:
         return await info.context.load(number)  # type: ignore[no-any-return]
 
+    @strawberry.field
+    def again(self) -> Library:
+        return Library()
+
+    @strawberry.field
+    async def fails(self, turns: int) -> str | None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        raise LookupError("after some turns")
+
 
 LIBRARY = strawberry.Schema(Library)._schema
 
@@ -553,6 +563,21 @@ async def test_nothing_is_completed_any_more_when_the_rest_was_asked_to_end() ->
         for _ in range(10):
             await asyncio.sleep(0)
         assert shown(result) == shown(expected)
+
+
+@pytest.mark.parametrize("beside", ["", "slow(number: 3) { title }", "b: book(number: 5) { title }", "__typename"])
+async def test_an_error_among_promises_is_told_when_graphql_core_tells_it(beside: str) -> None:
+    inner = f"a: must(number: $n) {{ title }} {beside} must(number: 1) {{ title }}"
+    document = parse(f"query ($n: Int!, $turns: Int!) {{ again {{ {inner} }} fails(turns: $turns) }}")
+    ours = plan(LIBRARY, document, StrawberryGraphQLCoreExecutionContext)
+    await awaited(ours.execute({"n": 2, "turns": 1}, Books(), Library()))
+    told = set()
+    for turns in range(14):
+        variables = {"n": 7, "turns": turns}
+        expected = await awaited(by_graphql_core(LIBRARY, document, variables, Books(), Library()))
+        assert shown(await awaited(ours.execute(variables, Books(), Library()))) == shown(expected)
+        told.add(len(expected.errors or []))
+    assert len(told) == 2  # with the error of the other field and without
 
 
 async def test_a_future_that_was_cancelled_is_told_like_a_task_that_was() -> None:

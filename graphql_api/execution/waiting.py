@@ -35,6 +35,11 @@ PENDING = {Coroutine, Pending}
 """Types of what stands in an answer for a value that is still to come."""
 
 
+TURNS_TO_FAIL = 4
+"""Of the loop, until graphql-core is told that a task has failed and the others have ended. Meanwhile fields elsewhere may
+fail too, and their errors are answered as well."""
+
+
 def together(answer: Any) -> Any:
     """A dict or list in which all that is still to come comes at the same time; as it is where nothing is."""
     places: Iterable[Any] = answer.items() if type(answer) is dict else enumerate(answer)
@@ -72,7 +77,7 @@ async def _together(answer: Any, waiting: Places) -> Any:
     try:
         await _complete_settled(answer, waiting)
     except Exception:
-        for _ in range(2):  # turns of the loop, after which the end of a task would be told
+        for _ in range(TURNS_TO_FAIL):
             await asyncio.sleep(0)
         raise
     return answer
@@ -101,8 +106,8 @@ async def _complete_settled(answer: Any, pending: Places) -> None:
 
 
 async def _all(answer: Any, parts: Places) -> None:
-    """Has each coroutine run by a task of its own; what it gives goes into its place. Raises the first error, when the
-    others have been asked to end and have ended."""
+    """Has each coroutine run by a task of its own; what it gives goes into its place, if it has one. Raises the first
+    error, when the others have been asked to end and have ended."""
     everything = _All(answer, parts)
     try:
         await everything
