@@ -36,8 +36,8 @@ PENDING = {Coroutine, Pending}
 
 
 TURNS_TO_FAIL = 4
-"""Of the loop, until graphql-core is told that a task has failed and the others have ended. Meanwhile fields elsewhere may
-fail too, and their errors are answered as well."""
+"""Of the loop, until graphql-core is told that a task has failed and the others have ended. Meanwhile fields elsewhere
+may fail too, and their errors are answered as well."""
 
 
 def together(answer: Any) -> Any:
