@@ -580,6 +580,27 @@ async def test_an_error_among_promises_is_told_when_graphql_core_tells_it(beside
     assert len(told) == 2  # with the error of the other field and without
 
 
+async def test_a_first_object_that_fails_makes_no_later_one_dearer() -> None:
+    document = parse("query ($n: Int!) { a: book(number: $n) { title } b: book(number: 2) { title } }")
+    loop = asyncio.get_running_loop()
+    begun: list[object] = []
+
+    def task(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
+        begun.append(work)
+        return asyncio.Task(work, loop=loop, **options)
+
+    loop.set_task_factory(task)
+    tasks = []
+    for first in (5, 1):
+        ours = plan(LIBRARY, document, StrawberryGraphQLCoreExecutionContext)
+        await awaited(ours.execute({"n": first}, Books(), Library()))
+        begun.clear()
+        result = await awaited(ours.execute({"n": 1}, Books(), Library()))
+        assert result.data == {"a": {"title": "Book 1"}, "b": {"title": "Book 2"}}
+        tasks.append(len(begun))
+    assert tasks == [1, 1]  # the loader's
+
+
 async def test_a_future_that_was_cancelled_is_told_like_a_task_that_was() -> None:
     document = parse("{ a: book(number: 1) { title } b: book(number: 9) { title } }")
     ours = plan(LIBRARY, document, StrawberryGraphQLCoreExecutionContext)

@@ -34,7 +34,7 @@ them, as do those that differ in the values of their arguments alone."""
 
 @dataclass(slots=True)
 class Budget:
-    """For how many more fields functions are made for a plan."""
+    """For how many more fields of a plan functions are made."""
 
     fields: int = FIELDS_MAX
 
@@ -51,7 +51,7 @@ class Compiler:
             for one in definitions.operation.variable_definitions or ()
             if isinstance(one.type, NonNullTypeNode)
         }
-        self._known: dict[object, Functions] = {}
+        self._written: dict[object, Functions] = {}
         self.sources: list[str] = []
         """The Python so far, to be read."""
 
@@ -60,8 +60,10 @@ class Compiler:
 
         The plan is for these variables as far as they decide what is skipped and included. Raises GraphQLError.
         """
-        known = self._definitions
-        grouped = collect_fields(known.schema, known.fragments, variables, type_, known.operation).grouped_field_set
+        definitions = self._definitions
+        grouped = collect_fields(
+            definitions.schema, definitions.fragments, variables, type_, definitions.operation
+        ).grouped_field_set
         groups = [{key: grouped[key]} for key in grouped] if serial else [grouped]
         return [self._functions(type_, group).function for group in groups]
 
@@ -70,16 +72,21 @@ class Compiler:
 
         Raises GraphQLError where `@skip` or `@include` has no Boolean.
         """
-        known = self._definitions
+        definitions = self._definitions
         collected = collect_subfields(
-            known.schema, known.fragments, run.variables, known.operation, selection.type, selection.details
+            definitions.schema,
+            definitions.fragments,
+            run.variables,
+            definitions.operation,
+            selection.type,
+            selection.details,
         )
         return self._functions(selection.type, collected.grouped_field_set)
 
     def _functions(self, type_: GraphQLObjectType, grouped: GroupedFieldSet) -> Functions:
         nodes = ((key, *(id(detail.node) for detail in details)) for key, details in grouped.items())
         selected = (type_.name, *nodes)
-        if selected not in self._known:
+        if selected not in self._written:
             if self._budget.fields < len(grouped):
                 return _ByGraphQLCore(type_, grouped)
             self._budget.fields -= len(grouped)
@@ -88,8 +95,8 @@ class Compiler:
                 for key, details in grouped.items()
                 if (definition := self._definitions.schema.get_field(type_, details[0].node.name.value))
             ]
-            self._known[selected] = _Written(type_, fields, self.sources)
-        return self._known[selected]
+            self._written[selected] = _Written(type_, fields, self.sources)
+        return self._written[selected]
 
     def _field(self, key: str, definition: GraphQLField, parent: GraphQLObjectType, details: FieldDetailsList) -> Field:
         field = Field(key, definition, parent, details)
@@ -100,7 +107,7 @@ class Compiler:
 
 
 class _Written:
-    """Those of what is selected of objects of one type."""
+    """The functions for what is selected of objects of one type, each written when it is first wanted."""
 
     def __init__(self, type_: GraphQLObjectType, fields: Sequence[Field], sources: list[str]) -> None:
         self._type = type_

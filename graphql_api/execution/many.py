@@ -2,7 +2,7 @@
 
 Nothing unusual is prepared for. A `Surprise`, or whatever a resolver raises, has the objects completed one by one, now
 and from then on; resolvers are called again then. GraphQL lets only root fields of mutations have effects ("Normal and
-Serial Execution"). Nothing is waited for but promises, and for those of all the objects by one coroutine.
+Serial Execution"). Nothing is waited for but promises: all that come with the same batches are completed at once.
 """
 
 from __future__ import annotations
@@ -115,23 +115,24 @@ def _selected(place: Place, rows: Rows, values: list[Any], kinds: set[type]) -> 
 
 async def _awaited(waits: Sequence[Promised], answers: Answers) -> Answers:
     """The answers, with all that was promised."""
-    await _keep(waits)
+    await _complete(waits)
     return answers
 
 
-async def _keep(waits: Sequence[Promised]) -> None:
-    """Completes what was promised, and what is promised with it: all that comes with the same batches at once."""
+async def _complete(waits: Sequence[Promised]) -> None:
+    """Completes what was promised, each group as soon as its batches are settled."""
     groups: dict[frozenset[Batch], list[Promised]] = {}
     for promised in waits:
         groups.setdefault(frozenset(one.batch for one in promised.promises if one), []).append(promised)
     if groups:
-        await together([_keep_group(batches, group) for batches, group in groups.items()])
+        await together([_complete_group(batches, group) for batches, group in groups.items()])
 
 
-async def _keep_group(batches: Iterable[Batch], group: Sequence[Promised]) -> None:
+async def _complete_group(batches: Iterable[Batch], group: Sequence[Promised]) -> None:
+    """Completes what comes with these batches, once they are settled, and then what is promised with it."""
     for batch in batches:
         await batch.settled()
-    await _keep([further for promised in group for further in await promised.complete()])
+    await _complete([further for promised in group for further in await promised.complete()])
 
 
 @dataclass(slots=True)

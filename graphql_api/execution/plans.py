@@ -176,9 +176,10 @@ class Selection:
     def _first(self, run: Run, source: Any, path: Steps) -> Any:
         """Stands for the function until there is an object. What is never reached is never made."""
         made = self._make(self, run)
-        self.function = made.function
+        self.function, self.is_at_hand = made.function, made.is_at_hand
         answer = self.function(run, source, path)
-        self.is_at_hand = made.is_at_hand and type(answer) is not Coroutine
+        if type(answer) is Coroutine:
+            self.is_at_hand = False
         return answer
 
     def _first_each(self, rows: Any, sources: list[Any]) -> list[Any]:

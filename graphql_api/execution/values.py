@@ -85,8 +85,8 @@ def leaf(type_: GraphQLLeafType) -> Leaf:
     """What is known of the type before a value of it is seen."""
     coerce = type_.coerce_output_value
     enum = getattr(type_, "wrapped_cls", None)  # Strawberry's types of enums look through all members each time
-    is_strawberry_s = type_.extensions.get("strawberry-definition") is not None
-    if is_enum_type(type_) and is_strawberry_s and enum is not None and not issubclass(enum, Flag):
+    by_strawberry = type_.extensions.get("strawberry-definition") is not None
+    if is_enum_type(type_) and by_strawberry and enum is not None and not issubclass(enum, Flag):
         return Leaf(coerce, None, enum, {member.name: coerce(member) for member in enum})
     return Leaf(coerce, _AS_IT_IS.get(coerce))
 

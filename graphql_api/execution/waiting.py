@@ -14,8 +14,7 @@ from graphql_api.execution.values import Coroutine
 
 
 class Pending:
-    """Stands for a completed value, as a coroutine does, where a resolver gave a promise and the rest is quickly
-    done."""
+    """Stands for a completed value, as a coroutine does: of a promise, where the rest is quickly done."""
 
     __slots__ = ("path", "place", "promise", "run")
 
