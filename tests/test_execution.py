@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from enum import Enum, Flag, StrEnum
-from functools import partial
+from functools import partial, wraps
 from inspect import isawaitable
 from itertools import product
 from random import Random
@@ -17,8 +17,14 @@ from aiodataloader import DataLoader
 from graphql import (
     DocumentNode,
     ExecutionResult,
+    GraphQLArgument,
     GraphQLError,
+    GraphQLField,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLScalarType,
     GraphQLSchema,
+    GraphQLString,
     OperationDefinitionNode,
     build_schema,
     execute,
@@ -32,6 +38,7 @@ from strawberry import UNSET
 from strawberry.extensions import FieldExtension
 from strawberry.permission import BasePermission
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from strawberry.types.fields.resolver import StrawberryResolver
 
 from graphql_api.execution.compiler import FIELDS_MAX
 from graphql_api.execution.executor import VARIANTS_MAX, Plan
@@ -694,6 +701,141 @@ async def test_cancelling_cancels_whatever_still_runs() -> None:
         await running
     assert sorted(ended) == ["leaf"] * 8 + ["two"] * 2
     assert asyncio.all_tasks() == before
+
+
+class Number(Enum):
+    """A member of it can be given by nobody: it does not equal itself."""
+
+    NONE = float("nan")
+    ONE = 1
+
+
+class Loud(StrawberryResolver[Any]):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return super().__call__(*args, **kwargs).upper()
+
+
+def hello() -> str:
+    return "hello"
+
+
+def without_info(resolver: Any) -> Any:
+    """A decorator that forgets what Strawberry will call with."""
+
+    @wraps(resolver)
+    async def decorated(self: Any) -> Any:
+        return await resolver(self, None)
+
+    return decorated
+
+
+@strawberry.interface
+class Called:
+    name: str
+
+
+@strawberry.type
+class Ship(Called):
+    crew: int = 9
+
+
+@strawberry.type
+class Town:
+    name: str = "Bergen"
+
+
+@strawberry.type
+class Odd:
+    loud: str = strawberry.field(resolver=Loud(hello))
+    fine: str = "fine"
+
+    @strawberry.field
+    @without_info
+    async def decorated(self, info: strawberry.Info) -> str | None:
+        return "decorated"
+
+    @strawberry.field
+    def inner(self) -> Annotated[Odd, strawberry.lazy("tests.test_execution")] | None:
+        return Odd()
+
+    @strawberry.field
+    def number(self, none: bool = False) -> strawberry.enum(Number) | None:  # type: ignore[valid-type]
+        return Number.NONE if none else Number.ONE
+
+    @strawberry.field
+    def ship(self) -> Ship:
+        return Town()  # type: ignore[return-value]
+
+    @strawberry.field
+    def perhaps(self) -> Ship | None:
+        return Town()  # type: ignore[return-value]
+
+
+ODD = strawberry.Schema(Odd, types=[Ship])._schema
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{ fine decorated }",
+        "{ fine inner { fine decorated inner { decorated } } }",
+        "{ loud }",
+        "{ number }",
+        "{ fine number(none: true) }",
+        f"{{ fine perhaps {{ {' '.join(f'a{n}: name' for n in range(FIELDS_MAX + 1))} }} }}",
+        f"{{ fine inner {{ ship {{ {' '.join(f'a{n}: name' for n in range(FIELDS_MAX + 1))} }} }} }}",
+    ],
+    ids=lambda text: text[:20],
+)
+async def test_what_is_odd_about_a_schema_is_answered_as_by_graphql_core(text: str) -> None:
+    document = parse(text)
+    expected = await awaited(by_graphql_core(ODD, document, {}, None, Odd()))
+    ours = plan(ODD, document, StrawberryGraphQLCoreExecutionContext)
+    for _ in range(2):
+        assert await awaited(ours.execute({}, None, Odd())) == expected
+
+
+class Day:
+    """What the literal `today` means."""
+
+    now = "Monday"
+
+
+DAY = GraphQLScalarType("Day", coerce_input_value=lambda _: None, coerce_input_literal=lambda _: Day.now)
+
+
+def test_a_literal_of_a_custom_scalar_means_what_the_scalar_says_each_time() -> None:
+    schema = GraphQLSchema(GraphQLObjectType("Query", {"on": telling({"day": GraphQLArgument(DAY)})}))
+    ours = plan(schema, parse("{ on(day: today) }"))
+    for Day.now in ("Monday", "Tuesday"):
+        assert ours.execute({}) == ({"on": f"{{'day': '{Day.now}'}}"}, None)
+
+
+def test_a_custom_scalar_that_makes_null_of_a_variable_is_refused_where_null_may_not_stand() -> None:
+    arguments = {"day": GraphQLArgument(GraphQLNonNull(DAY))}
+    schema = GraphQLSchema(GraphQLObjectType("Query", {"on": telling(arguments)}))
+    document = parse("query ($day: Day!) { on(day: $day) }")
+    expected: Any = execute(schema, document, variable_values={"day": "today"}, executor_class=Executor)
+    result: Any = plan(schema, document).execute({"day": "today"})
+    assert shown(result) == shown(expected)
+    assert result.data == {"on": None}
+
+
+def telling(arguments: dict[str, GraphQLArgument]) -> GraphQLField:
+    """A field that gives the text of its arguments."""
+    return GraphQLField(GraphQLString, arguments, resolve=lambda *_, **given: repr(given))
+
+
+def test_a_scalar_may_be_written_by_what_has_no_hash() -> None:
+    class Writer:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __call__(self, value: object) -> str:
+            return f"<{value}>"
+
+    scalar = GraphQLScalarType("Tag", coerce_output_value=Writer())
+    schema = GraphQLSchema(GraphQLObjectType("Query", {"tag": GraphQLField(scalar, resolve=lambda *_: "b")}))
+    assert plan(schema, parse("{ tag }")).execute({}) == ({"tag": "<b>"}, None)
 
 
 def test_a_resolver_s_change_to_its_arguments_is_not_seen_by_the_next() -> None:

@@ -6,7 +6,25 @@ from collections.abc import Callable, Container
 from enum import Enum
 from typing import Any
 
-from graphql import ArgumentNode, FieldNode, GraphQLArgument, GraphQLField, VariableNode, is_non_null_type
+from graphql import (
+    ArgumentNode,
+    FieldNode,
+    GraphQLArgument,
+    GraphQLField,
+    GraphQLInputObjectType,
+    GraphQLInputType,
+    GraphQLSchema,
+    GraphQLType,
+    OperationDefinitionNode,
+    VariableNode,
+    get_named_type,
+    is_enum_type,
+    is_input_object_type,
+    is_list_type,
+    is_non_null_type,
+    is_specified_scalar_type,
+    type_from_ast,
+)
 from graphql.execution.values import VariableValues, coerce_argument
 
 _Part = Callable[[dict[str, Any], VariableValues], None]
@@ -21,7 +39,7 @@ class Arguments:
     __slots__ = ("certain", "constants", "uncertain")
 
     def __init__(self, definition: GraphQLField, node: FieldNode, required: Container[str]) -> None:
-        """`required`: variables that always have a value other than null."""
+        """`required`: see there."""
         self.constants: dict[str, Any] = {}
         """Values that the document writes out."""
         self.certain: dict[str, str] = {}
@@ -65,10 +83,28 @@ class Arguments:
         except Exception:  # with variables inside of it, or wrong, and then each execution has to say so
             self.uncertain.append(coerce)
             return
-        if all(_is_immutable(value) for value in constant.values()):
+        if _is_constant(argument.type) and all(_is_immutable(value) for value in constant.values()):
             self.constants |= constant
         else:
             self.uncertain.append(coerce)  # a resolver may change what it is given: the next one gets its own
+
+
+def required(schema: GraphQLSchema, operation: OperationDefinitionNode) -> set[str]:
+    """Variables that always have a value other than null, for resolvers too."""
+    definitions = operation.variable_definitions or ()
+    return {one.variable.name.value for one in definitions if _is_never_null(type_from_ast(schema, one.type))}
+
+
+def _is_never_null(type_: GraphQLType | None) -> bool:
+    """False also where null could be made of a value: by a custom scalar, say."""
+    if not is_non_null_type(type_):
+        return False
+    inner = type_.of_type
+    if is_enum_type(inner):
+        return all(value.value is not None for value in inner.values.values())
+    if is_input_object_type(inner):
+        return inner.out_type is GraphQLInputObjectType.out_type
+    return is_list_type(inner) or is_specified_scalar_type(inner)
 
 
 def _variable(variable: str, name: str, is_required: bool, coerce: _Part) -> _Part:
@@ -79,6 +115,12 @@ def _variable(variable: str, name: str, is_required: bool, coerce: _Part) -> _Pa
             coerce(found, variables)  # the default, or an error
 
     return pick
+
+
+def _is_constant(type_: GraphQLInputType) -> bool:
+    """True when a literal of the type means the same each time: for a custom scalar it could be a time of day."""
+    named = get_named_type(type_)
+    return is_specified_scalar_type(named) or is_enum_type(named)
 
 
 def _is_immutable(value: object) -> bool:

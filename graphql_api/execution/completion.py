@@ -134,7 +134,7 @@ def _list(type_: GraphQLList[Any], field: Field, make: Make) -> Completion:
 def _async_list(item_type: GraphQLOutputType, field: Field, run: Run, value: Any, path: Steps) -> Any:
     """Left to graphql-core, with all that is asked of the items."""
     return run.core.complete_async_iterator_value(
-        item_type, field.details, field.info(run, path), to_path(path), aiter(value), None
+        item_type, field.details, field.info(run, path), to_path(path), value.__aiter__(), None
     )
 
 

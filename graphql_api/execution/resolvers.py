@@ -26,6 +26,7 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.cast import TYPE_CAST_ATTRIBUTE as CAST
 from strawberry.types.field import StrawberryField
+from strawberry.types.fields.resolver import StrawberryResolver
 
 from graphql_api.execution.conversion import Convert, conversion
 from graphql_api.execution.plans import Field
@@ -139,6 +140,8 @@ def call(definition: GraphQLField, schema: Schema | None) -> Call | None:
     theirs = _strawberry_field(definition, "_resolver") or _strawberry_field(definition, "_async_resolver")
     wanted = None if theirs is None else theirs.base_resolver
     if theirs is None or wanted is None or schema is None or schema.exception_handlers:
+        return None
+    if type(wanted).__call__ is not StrawberryResolver.__call__:
         return None
     function: Callable[..., Any] = wanted.wrapped_func if callable(wanted.wrapped_func) else wanted
     if is_coroutine(definition) and not iscoroutinefunction(function):

@@ -13,7 +13,10 @@ makes
         except Exception as error:
             v0 = f0.fail(run, error, (path, 'title', 'Task'), locals())
         # owner: User!
-        v1, is_waiting = f1.awaited(run, f1_function(source), (path, 'owner', 'Task')), True
+        try:
+            v1, is_waiting = f1.awaited(run, f1_function(source), (path, 'owner', 'Task')), True
+        except Exception as error:
+            v1 = f1.fail(run, error, (path, 'owner', 'Task'), locals())
         answer = {'title': v0, 'owner': v1}
         return together(answer) if is_waiting else answer
 
@@ -26,6 +29,7 @@ same share their code, and what Python learns of a global in one function it wou
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from graphql import GraphQLError, GraphQLObjectType, TypeNameMetaFieldDef, get_nullable_type, is_leaf_type
@@ -77,16 +81,17 @@ def _checked(type_: GraphQLObjectType, names: Names) -> list[str]:
     root, which has no path, may be anything."""
     if not checks_its_class(type_):
         return []
-
-    def check(source: Any) -> None:
-        if type_.is_type_of and not type_.is_type_of(source, None):  # type: ignore[arg-type]  # it takes no interest
-            raise GraphQLError(f"Expected value of type '{type_}' but got: {inspect(source)}.")
-
-    names |= {"Own": own_class(type_), "check": check}
+    names |= {"Own": own_class(type_), "check": partial(check, type_)}
     return [
         f"if ({is_another(type_)}) and path:",
         "    check(source)",
     ]
+
+
+def check(type_: GraphQLObjectType, source: Any) -> None:
+    """Raises GraphQLError for an object of another type, by Strawberry's `is_type_of`."""
+    if type_.is_type_of and not type_.is_type_of(source, None):  # type: ignore[arg-type]  # it takes no interest
+        raise GraphQLError(f"Expected value of type '{type_}' but got: {inspect(source)}.")
 
 
 def _field(field: Field, number: int, names: Names) -> list[str]:
@@ -99,17 +104,16 @@ def _field(field: Field, number: int, names: Names) -> list[str]:
     if is_coroutine(field.definition):
         later = f"awaited(run, {call}, {path})" if call else f"later(run, source, {path}, {given})"
         lines = [f"{v}, is_waiting = {f}.{later}, True"]
-        if not field.arguments:
-            return lines  # nothing can go wrong yet
     else:
         name = attribute(field.definition)
         value = f"source.{name}" if name else call or f"{f}.resolve(run, source, {path}, {given})"
         lines = [f"{v} = {value}", *_completed(field, v, f, path, names)]
+    begun = "" if field.is_nullable else ", locals()"
     return [
         "try:",
         *_indented(lines),
         "except Exception as error:",
-        f"    {v} = {f}.fail(run, error, {path}, locals())",
+        f"    {v} = {f}.fail(run, error, {path}{begun})",
     ]
 
 

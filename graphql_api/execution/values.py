@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Flag
 from types import CoroutineType, GeneratorType
@@ -87,8 +88,9 @@ def leaf(type_: GraphQLLeafType) -> Leaf:
     enum = getattr(type_, "wrapped_cls", None)  # Strawberry's types of enums look through all members each time
     by_strawberry = type_.extensions.get("strawberry-definition") is not None
     if is_enum_type(type_) and by_strawberry and enum is not None and not issubclass(enum, Flag):
-        return Leaf(coerce, None, enum, {member.name: coerce(member) for member in enum})
-    return Leaf(coerce, _AS_IT_IS.get(coerce))
+        with suppress(Exception):  # of a member that is not equal to itself, say, which nobody may ever give
+            return Leaf(coerce, None, enum, {member.name: coerce(member) for member in enum})
+    return Leaf(coerce, _AS_IT_IS.get(coerce) if isinstance(coerce, Hashable) else None)
 
 
 def coerced(type_name: str, value: Any, answer: Any) -> Any:

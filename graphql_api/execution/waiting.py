@@ -164,7 +164,7 @@ def _close_held(coroutine: Any) -> None:
     Python complains of coroutines that nobody waits for. One that has begun is waited for elsewhere: a resolver may
     have given it twice.
     """
-    if getcoroutinestate(coroutine) != CORO_CREATED or coroutine.cr_frame.f_globals["__package__"] != __package__:
+    if getcoroutinestate(coroutine) != CORO_CREATED or coroutine.cr_frame.f_globals.get("__package__") != __package__:
         return
     variables = getcoroutinelocals(coroutine)
     answer = variables["answer"] if coroutine.cr_code is _together.__code__ else ()
