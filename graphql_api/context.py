@@ -46,6 +46,11 @@ class Context:
             raise unauthenticated()
         return self.identity.user_id
 
+    def change(self) -> tuple[Database, str]:
+        """The database and the viewer, for a change: what loaders have read until now is of before it."""
+        self._loaders.clear()
+        return self.database, self.viewer_id
+
     def loader(self, kind: Callable[[Context], L]) -> L:
         """This operation's loader of a kind, made when it is first asked for."""
         if kind not in self._loaders:

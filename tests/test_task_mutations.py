@@ -261,6 +261,26 @@ async def test_mutations_of_one_document_run_one_after_the_other(api: Api, ada: 
     ]
 
 
+async def test_what_a_mutation_answers_is_no_older_than_itself(api: Api, ada: Person) -> None:
+    task = await api.create(ada)
+    history = "task { title version history { nodes { kind task { id title version } } } }"
+    data = await api.data(
+        ada,
+        f"""mutation($id: ID!) {{
+            a: updateTask(input: {{id: $id, patch: {{title: "one"}}}}) {{ {history} }}
+            b: updateTask(input: {{id: $id, patch: {{title: "two"}}}}) {{ {history} }}
+            c: deleteTask(input: {{id: $id}}) {{ {history} }}
+            d: restoreTask(input: {{id: $id}}) {{ {history} }}
+        }}""",
+        id=task["id"],
+    )
+    kinds = ["CREATED", "UPDATED", "UPDATED", "DELETED", "RESTORED"]
+    for number, title in enumerate(["one", "two", None, "two"]):
+        nodes = data["abcd"[number]]["task"]["history"]["nodes"]
+        assert [node["kind"] for node in reversed(nodes)] == kinds[: number + 2]
+        assert {node["task"] and node["task"]["title"] for node in nodes} == {title}
+
+
 @pytest.mark.parametrize("mutation", [CREATE, UPDATE, TOGGLE, DELETE])
 async def test_nobody_signed_in_changes_nothing(api: Api, ada: Person, mutation: str) -> None:
     task = await api.create(ada)

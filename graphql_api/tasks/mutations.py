@@ -44,7 +44,7 @@ class TaskMutation:
     async def create_task(
         self, info: Info, input: Annotated[CreateTaskInput, strawberry.argument(description="The new task.")]
     ) -> CreateTaskPayload:
-        database, viewer_id = info.context.database, info.context.viewer_id
+        database, viewer_id = info.context.change()
         try:
             values = inputs.new_values(input, "input")
             id = given(input.id)
@@ -63,7 +63,7 @@ class TaskMutation:
         info: Info,
         input: Annotated[UpdateTaskInput, strawberry.argument(description="Which task, and the changes.")],
     ) -> UpdateTaskPayload:
-        database, viewer_id = info.context.database, info.context.viewer_id
+        database, viewer_id = info.context.change()
         try:
             id = inputs.task_id(input.id)
             values = inputs.changed_values(input.patch, "input", "patch")
@@ -80,7 +80,7 @@ class TaskMutation:
     async def toggle_task(
         self, info: Info, input: Annotated[ToggleTaskInput, strawberry.argument(description="Which task.")]
     ) -> ToggleTaskPayload:
-        database, viewer_id = info.context.database, info.context.viewer_id
+        database, viewer_id = info.context.change()
         try:
             id = inputs.task_id(input.id)
             row = await writes.toggle(database, viewer_id, id, given(input.completed), given(input.if_version))
@@ -92,7 +92,7 @@ class TaskMutation:
     async def delete_task(
         self, info: Info, input: Annotated[DeleteTaskInput, strawberry.argument(description="Which task.")]
     ) -> DeleteTaskPayload:
-        database, viewer_id = info.context.database, info.context.viewer_id
+        database, viewer_id = info.context.change()
         try:
             row = await writes.delete(database, viewer_id, inputs.task_id(input.id), given(input.if_version))
         except REASONS as reason:
@@ -120,7 +120,7 @@ class TaskMutation:
     async def create_tasks(
         self, info: Info, input: Annotated[CreateTasksInput, strawberry.argument(description="The new tasks.")]
     ) -> CreateTasksPayload:
-        database, viewer_id = info.context.database, info.context.viewer_id
+        database, viewer_id = info.context.change()
         try:
             tasks = inputs.new_tasks(input)
             await _assignees_must_exist(info, tasks)
@@ -143,7 +143,7 @@ class TaskMutation:
         info: Info,
         input: Annotated[UpdateTasksInput, strawberry.argument(description="Which tasks, and the changes.")],
     ) -> UpdateTasksPayload:
-        database, viewer_id = info.context.database, info.context.viewer_id
+        database, viewer_id = info.context.change()
         try:
             selection, values = selections.selected_and_changed(input, info.context.now)
             await _must_exist(info, values.get("assigned_to"), "input", "patch", "assigneeId")
@@ -161,7 +161,7 @@ class TaskMutation:
     async def delete_tasks(
         self, info: Info, input: Annotated[DeleteTasksInput, strawberry.argument(description="Which tasks.")]
     ) -> DeleteTasksPayload:
-        database, viewer_id = info.context.database, info.context.viewer_id
+        database, viewer_id = info.context.change()
         try:
             selection = selections.selected(input.select, info.context.now)
             outcome = await bulk.delete(database, viewer_id, selection)
@@ -178,7 +178,7 @@ def _edge(row: asyncpg.Record) -> TaskEdge:
 
 async def _restored(info: Info, id: UUID) -> asyncpg.Record:
     """The viewer's own task, brought back where it was deleted. Raises `NotVisible`, `IdTaken`."""
-    database, viewer_id = info.context.database, info.context.viewer_id
+    database, viewer_id = info.context.change()
     deleted = await writes.deleted(database, viewer_id, id)
     if deleted is not None:
         assignee_id = deleted["assigned_to"]
