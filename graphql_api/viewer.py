@@ -16,7 +16,7 @@ from graphql_api.relay.ids import ID_DESCRIPTION, Node
 from graphql_api.scalars import URL
 from graphql_api.tasks import log, orders, reads
 from graphql_api.tasks.filters import TaskFilter
-from graphql_api.tasks.log import TaskLog
+from graphql_api.tasks.loaders import LogEndLoader
 from graphql_api.tasks.orders import TaskOrder
 from graphql_api.tasks.types import TaskConnection, TaskCounts, TaskEventConnection
 from graphql_api.users.loaders import UserLoader
@@ -118,7 +118,7 @@ class Viewer(Node):
         "`taskChanged` after it: whatever happens meanwhile is not missed."
     )
     async def task_event_cursor(self, info: Info) -> str:
-        return cursors.encode(log.OLDEST_FIRST, [await TaskLog(info.context.database).end(self.user_id)])
+        return cursors.encode(log.OLDEST_FIRST, [await info.context.loader(LogEndLoader).load(self.user_id)])
 
     def _told(self, info: Info, read: Callable[[UserRow], Any]) -> Any:
         """What is read of the person's row: at once if they asked a few seconds ago, else to be awaited."""

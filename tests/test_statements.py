@@ -200,7 +200,7 @@ async def test_every_statement_is_made_once_and_asks_as_its_user(
         ("tasks { totalCount nodes { id } }", 2),
         ("taskCounts { total overdue }", 1),
         ("taskEvents { edges { cursor node { id } } nodes { id } pageInfo { endCursor } }", 1),
-        ("taskEventCursor", 1),
+        ("taskEventCursor again: taskEventCursor", 1),
     ],
 )
 async def test_only_what_is_selected_is_read(

@@ -69,6 +69,14 @@ class EventLoader(ViewerLoader[int, asyncpg.Record | None]):
         return [found.get(key) for key in keys]
 
 
+class LogEndLoader(ViewerLoader[str, int]):
+    """The viewer's id in, the last cursor of the log out, or the last there was. One SELECT."""
+
+    async def batch_load_fn(self, keys: list[str]) -> list[int]:
+        end = await log.TaskLog(self._database).end(self._viewer_id)
+        return [end for _ in keys]
+
+
 class HistoryLoader(ViewerLoader[tuple[UUID, Window], Sequence[asyncpg.Record]]):
     """Ids of tasks in, each with the window of a page; rows for `Window.page` out. One SELECT for each window."""
 
