@@ -1,6 +1,7 @@
 """What may be executed, and at what price: documents, cost, rules."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -24,6 +25,7 @@ from graphql_api.operations.documents import Documents, NotExecuted
 from graphql_api.operations.engine import Engine
 from graphql_api.relay.connections import PAGE_DEFAULT
 from tests.client import CREATE, CREATE_MANY, DELETE_MANY, UPDATE_MANY, Api
+from tests.issuer import Person
 
 PAGE = PAGE_DEFAULT
 
@@ -148,6 +150,13 @@ PRICES = {
     "fragment F on TaskConnection { nodes { id } }": 1 + 6 + 8,
     "{ viewer { tasks(filter: { and: [{ completed: true }, { overdue: true }] }) { nodes { id } } } }": 2 + PAGE + 5,
     "query ($n: Int = 7) { viewer { ...F } } fragment F on Viewer { tasks(first: $n) { nodes { id } } }": 2 + 7,
+    f"{{ viewer {{ {' '.join(f'a{n}: id' for n in range(25))} }} }}": 1 + 5,
+    f"{{ viewer {{ tasks(first: 7) {{ nodes {{ {' '.join(f'a{n}: title ...F' for n in range(3))} }} }} }} }} "
+    f"fragment F on Task {{ {' '.join(f'b{n}: title' for n in range(6))} ... {{ id }} }}": 2 + 7 * (1 + 4),
+    f"{{ {' '.join(f'a{n}: __typename' for n in range(21))} }}": 1,
+    f"{{ node(id: {'9' * 5_000}) {{ id }} }}": 1,
+    f"query ($f: TaskFilter = {{ assignee: {{ eq: {'9' * 5_000} }} }}) "
+    "{ viewer { tasks(filter: $f) { nodes { id } } } }": 2 + PAGE + 2,
     '{ nodes(ids: ["a", "b", "c"]) { id } }': 3 + 3,
     '{ nodes(ids: "a") { id } }': 1,
     "{ nodes(ids: []) { id } }": 1,
@@ -268,7 +277,7 @@ def test_a_fragment_is_priced_once_however_often_it_is_spread(monkeypatch: pytes
     visited: list[str] = []
     price_of_field = cost.Price._field
 
-    def visit(self: cost.Price, field: FieldNode, *place: Any) -> int:
+    def visit(self: cost.Price, field: FieldNode, *place: Any) -> cost.Cost:
         visited.append(field.name.value)
         return price_of_field(self, field, *place)
 
@@ -361,6 +370,36 @@ def test_a_document_that_is_too_deep_is_refused() -> None:
     engine().prepare(nested(190), None, {})
     for depth in (210, 1_200):
         assert refused(nested(depth)) is Code.GRAPHQL_PARSE_FAILED
+
+
+def test_a_document_whose_answer_could_not_be_written_is_refused() -> None:
+    def nested(fields: int) -> str:
+        """Fields in fields, half of them in a fragment."""
+        below = "history { nodes { task { " * (fields // 6)
+        opened, closed = (below, " }" * below.count("{"))
+        return f"{{ task(id: 1) {{ {opened} ... {{ ...F }} {closed} }} }} fragment F on Task {{ {opened} id {closed} }}"
+
+    engine(max_cost=10**99).prepare(nested(96), None, {})
+    with pytest.raises(NotExecuted) as refusal:
+        engine(max_cost=10**99).prepare(nested(102), None, {})
+    [error] = refusal.value.errors
+    assert error.message == "The document asks for fields inside of fields, 104 deep; at most 100 are answered."
+
+
+async def test_the_deepest_answer_can_be_written(api: Api, ada: Person) -> None:
+    task = await api.create(ada)
+    below = "history(first: 1) { nodes { task { " * 32
+    data = await api.data(ada, f"query($id: ID!) {{ task(id: $id) {{ {below} id {' }' * 96} }} }}", id=task["id"])
+    assert '"id":' in json.dumps(data)
+
+
+@pytest.mark.parametrize("query", ["{ node(id: %s) { id } }", "{ nodes(ids: [%s]) { id } }", "{ task(id: %s) { id } }"])
+async def test_an_id_may_be_a_very_long_number(api: Api, ada: Person, query: str) -> None:
+    number = "9" * 4_301  # of which Python makes no int
+    for person in (ada, None):
+        result = await api.result(person, query % number)
+        codes = {error["extensions"]["code"] for error in result.get("errors", [])}
+        assert codes <= {"BAD_USER_INPUT", "UNAUTHENTICATED"}
 
 
 async def test_a_chain_of_fragments_that_is_too_long_is_refused(api: Api) -> None:

@@ -1,13 +1,17 @@
 """The price of an operation: how many objects it could read, known before it runs.
 
 An object costs 1, a list as many as it may hold times what each of them costs, a count 100, a change 10, a change of
-many 3,000. Twenty objects of the schema itself cost 1: they are at hand, but without a price a few aliases would ask
-for millions. An argument costs 1 for every value in its lists and objects: a document is short, but may give one large
-filter to many fields. A fragment is priced once, however often it is spread, so that pricing takes no longer than
-reading the document.
+many 3,000. Twenty leaves of an object are free, as no type has so many, and each further one costs 1: a few kB of
+aliases would ask for gigabytes. Twenty objects of the schema itself cost 1: they are at hand, but without a price a few
+aliases would ask for millions. An argument costs 1 for every value in its lists and objects: a document is short, but
+may give one large filter to many fields. A fragment is priced once, however often it is spread, so that pricing takes
+no longer than reading the document.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from graphql import (
@@ -33,7 +37,6 @@ from graphql import (
     is_composite_type,
     is_introspection_type,
     is_list_type,
-    value_from_ast_untyped,
 )
 
 from graphql_api.operations import rules
@@ -42,6 +45,7 @@ from graphql_api.relay.connections import PAGE_DEFAULT, PAGE_MAX
 COUNT_COST = 100
 """Of a field called `…Count` or `…Counts`: it goes through all rows to give numbers."""
 CHANGE_COST = 10
+FREE_LEAVES = 20
 BULK_SIZE = 1_000
 """So many objects a change may change and answer that is named in the plural, `…Tasks`: how many pass a filter is not
 known before."""
@@ -71,7 +75,7 @@ class Sizes:
 
     def __init__(self, operation: OperationDefinitionNode) -> None:
         self._defaults = [
-            (one.variable.name.value, _size(one.default_value and value_from_ast_untyped(one.default_value)))
+            (one.variable.name.value, _size_of_literal(one.default_value, {}) if one.default_value else NO_SIZE)
             for one in operation.variable_definitions or ()
             if not _is_sizeless(one.type)
         ]
@@ -89,6 +93,21 @@ def _is_sizeless(type_: TypeNode) -> bool:
     return isinstance(inner, NamedTypeNode) and inner.name.value in ("ID", "String", "Boolean")
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of what is selected of an object: what it costs beside the object's own leaves, and how many those are."""
+
+    price: int = 0
+    leaves: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.price + other.price, self.leaves + other.leaves)
+
+    @property
+    def total(self) -> int:
+        return self.price + max(0, self.leaves - FREE_LEAVES)
+
+
 class Price:
     """Prices one operation of a valid document with variables of these sizes."""
 
@@ -98,44 +117,46 @@ class Price:
         self._schema = schema
         self._fragments = fragments
         self._sizes = sizes
-        self._known: dict[tuple[str, int], int] = {}
+        self._known: dict[tuple[str, int], Cost] = {}
 
     def of(self, operation: OperationDefinitionNode) -> int:
         root = self._schema.get_root_type(operation.operation)
         assert root is not None  # or the document would not be valid
-        return self._selections(operation.selection_set, root, 1)
+        return self._selections(operation.selection_set, root, 1).total
 
-    def _selections(self, selection_set: SelectionSetNode, parent: Any, size: int) -> int:
-        """The price of what is selected of one `parent`, whose lists hold `size` objects."""
-        price = 0
+    def _selections(self, selection_set: SelectionSetNode, parent: Any, size: int) -> Cost:
+        """The cost of what is selected of one `parent`, whose lists hold `size` objects."""
+        cost = Cost()
         for selection in selection_set.selections:
             if isinstance(selection, FieldNode):
-                price += self._field(selection, parent, size)
+                cost += self._field(selection, parent, size)
             elif isinstance(selection, InlineFragmentNode):
                 condition = selection.type_condition
                 inner = self._schema.get_type(condition.name.value) if condition else parent
-                price += self._selections(selection.selection_set, inner, size)
+                cost += self._selections(selection.selection_set, inner, size)
             elif isinstance(selection, FragmentSpreadNode):
-                price += self._fragment(selection.name.value, size)
-        return price
+                cost += self._fragment(selection.name.value, size)
+        return cost
 
-    def _fragment(self, name: str, size: int) -> int:
+    def _fragment(self, name: str, size: int) -> Cost:
         if (name, size) not in self._known:
             fragment = self._fragments[name]
             parent = self._schema.get_type(fragment.type_condition.name.value)
             self._known[name, size] = self._selections(fragment.selection_set, parent, size)
         return self._known[name, size]
 
-    def _field(self, field: FieldNode, parent: GraphQLObjectType | GraphQLInterfaceType, size: int) -> int:
+    def _field(self, field: FieldNode, parent: GraphQLObjectType | GraphQLInterfaceType, size: int) -> Cost:
         name = field.name.value
         definition = self._schema.get_field(parent, name)
         assert definition is not None  # or the document would not be valid
         inner_type = get_named_type(definition.type)
         if name.endswith(("Count", "Counts")):
-            return COUNT_COST
+            return Cost(COUNT_COST)
         if field.selection_set is None or not is_composite_type(inner_type):
-            return int(is_introspection_type(parent))
-        arguments = {argument.name.value: self._argument(argument.value) for argument in field.arguments or ()}
+            return Cost(1) if is_introspection_type(parent) else Cost(leaves=1)
+        arguments = {
+            argument.name.value: _size_of_literal(argument.value, self._sizes) for argument in field.arguments or ()
+        }
         if is_introspection_type(parent):
             size = len(self._schema.type_map) if name == "types" else SCHEMA_LIST
         elif "ids" in definition.args:
@@ -144,7 +165,7 @@ class Price:
         is_change = parent is self._schema.mutation_type
         is_bulk = is_change and name.endswith("s")
         inner_size = BULK_SIZE if is_bulk else page_size if "first" in definition.args else 1
-        price = 1 + self._selections(field.selection_set, inner_type, inner_size)
+        price = 1 + self._selections(field.selection_set, inner_type, inner_size).total
         if is_list_type(get_nullable_type(definition.type)):
             price *= size
         price += sum(argument.values for argument in arguments.values())
@@ -152,21 +173,22 @@ class Price:
             price += BULK_SIZE * BULK_CHANGE_COST if is_bulk else CHANGE_COST
         if is_introspection_type(inner_type) and not is_introspection_type(parent):
             price = -(-price // SCHEMA_OBJECTS)  # rounded up
-        return price
+        return Cost(price)
 
-    def _argument(self, node: ValueNode) -> Size:
-        match node:
-            case VariableNode():
-                return self._sizes.get(node.name.value, NO_SIZE)
-            case IntValueNode():
-                return _size(int(node.value))
-            case ListValueNode():
-                inner = [self._argument(item) for item in node.values]
-            case ObjectValueNode():
-                inner = [self._argument(field.value) for field in node.fields]
-            case _:
-                inner = []
-        return Size(values=len(inner) + sum(size.values for size in inner))
+
+def _size_of_literal(node: ValueNode, variables: Mapping[str, Size]) -> Size:
+    match node:
+        case VariableNode():
+            return variables.get(node.name.value, NO_SIZE)
+        case IntValueNode():
+            return _size(float(node.value))  # Python makes no int of 4,301 digits, and an ID may have them
+        case ListValueNode():
+            inner = [_size_of_literal(item, variables) for item in node.values]
+        case ObjectValueNode():
+            inner = [_size_of_literal(field.value, variables) for field in node.fields]
+        case _:
+            inner = []
+    return Size(values=len(inner) + sum(size.values for size in inner))
 
 
 def _size(value: Any) -> Size:

@@ -109,6 +109,8 @@ class Documents:
         try:
             rules.check(node)
             errors = validate(self._schema, node, self._rules, max_errors=10)
+            if not errors:
+                rules.check_depth(node)
         except RequestError as error:
             errors = [error]
         if errors and errors[0].message == "Validation aborted.":  # all that graphql-core says of its recursion limit

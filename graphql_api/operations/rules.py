@@ -6,8 +6,10 @@ from typing import Any
 from graphql import (
     DocumentNode,
     FieldNode,
+    FragmentDefinitionNode,
     FragmentSpreadNode,
     InlineFragmentNode,
+    OperationDefinitionNode,
     SelectionSetNode,
     Visitor,
     visit,
@@ -17,6 +19,9 @@ from graphql_api.errors import Code, RequestError, bad_input
 
 COMPARISONS_MAX = 60_000
 """A third of a second of one core."""
+
+DEPTH_MAX = 100
+"""Fields in fields: with a list for each of them the answer is nested twice as deep, and orjson writes 254 levels."""
 
 CONTAINERS = {dict, list}
 """What JSON makes of values that have others inside."""
@@ -38,6 +43,33 @@ def check(document: DocumentNode) -> None:
             f"The document has {counter.fields} fields, of which {counter.repeated} repeat another one in the same "
             f"place, and {counter.spreads} fragment spreads: too many to compare. Repeat less, or split the document.",
         )
+
+
+def check_depth(document: DocumentNode) -> None:
+    """Raises GRAPHQL_VALIDATION_FAILED for a valid document whose answer would be nested too deep to be written."""
+    fragments = {one.name.value: one for one in document.definitions if isinstance(one, FragmentDefinitionNode)}
+    known: dict[str, int] = {}
+
+    def depth(selection_set: SelectionSetNode) -> int:
+        deepest = 0
+        for selection in selection_set.selections:
+            if isinstance(selection, FieldNode):
+                inner = 1 + (depth(selection.selection_set) if selection.selection_set else 0)
+            elif isinstance(selection, InlineFragmentNode):
+                inner = depth(selection.selection_set)
+            else:
+                assert isinstance(selection, FragmentSpreadNode)
+                name = selection.name.value
+                known[name] = inner = known[name] if name in known else depth(fragments[name].selection_set)
+            deepest = max(deepest, inner)
+        return deepest
+
+    for one in document.definitions:
+        if isinstance(one, OperationDefinitionNode) and (found := depth(one.selection_set)) > DEPTH_MAX:
+            raise RequestError(
+                Code.GRAPHQL_VALIDATION_FAILED,
+                f"The document asks for fields inside of fields, {found} deep; at most {DEPTH_MAX} are answered.",
+            )
 
 
 def check_variables(variables: Mapping[str, Any], most: int) -> None:
