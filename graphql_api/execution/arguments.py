@@ -83,7 +83,7 @@ class Arguments:
         except Exception:  # with variables inside of it, or wrong, and then each execution has to say so
             self.uncertain.append(coerce)
             return
-        if _is_constant(argument.type) and all(_is_immutable(value) for value in constant.values()):
+        if all(_is_constant(value, argument.type) for value in constant.values()):
             self.constants |= constant
         else:
             self.uncertain.append(coerce)  # a resolver may change what it is given: the next one gets its own
@@ -117,11 +117,9 @@ def _variable(variable: str, name: str, is_required: bool, coerce: _Part) -> _Pa
     return pick
 
 
-def _is_constant(type_: GraphQLInputType) -> bool:
-    """True when a literal of the type means the same each time: for a custom scalar it could be a time of day."""
+def _is_constant(value: object, type_: GraphQLInputType) -> bool:
+    """True for a value that nobody can change and that the same literal means each time: for a custom scalar it could
+    be a time of day."""
     named = get_named_type(type_)
-    return is_specified_scalar_type(named) or is_enum_type(named)
-
-
-def _is_immutable(value: object) -> bool:
-    return value is None or isinstance(value, Enum) or type(value) in (str, int, float, bool)
+    is_known = is_specified_scalar_type(named) or is_enum_type(named)
+    return value is None or (is_known and (isinstance(value, Enum) or type(value) in (str, int, float, bool)))

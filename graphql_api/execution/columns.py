@@ -3,13 +3,16 @@
 For `{ title owner { name } }` of tasks that have both as attributes, `make` makes
 
     def each(rows, sources):
-        run, answers = rows.run, []
+        run, rows.fields = rows.run, fields
         # title: String!
-        v0 = [value if type(value) is str else surprise(value) for source in sources for value in (source.title,)]
+        v0 = [
+            value if type(value) is str else rows.keep('title', value)
+            for source in sources for value in (source.title,)
+        ]
         # owner: User
-        v1 = f1_objects(rows, [source.owner for source in sources], answers)
-        answers += [{'title': v0, 'owner': v1} for v0, v1 in zip(v0, v1)]
-        return answers
+        v1 = f1_objects(rows, [source.owner for source in sources])
+        rows.answers += [{'title': v0, 'owner': v1} for v0, v1 in zip(v0, v1)]
+        return rows.answers
 
 All objects go through the same few lines before the next field has its turn, so that these stay in the caches of the
 processor. What the lines leave out is for `many`.
@@ -26,7 +29,7 @@ from graphql_api.execution.many import of_field
 from graphql_api.execution.plans import Field
 from graphql_api.execution.resolvers import attribute, checks_its_class, is_another, is_coroutine, own_class
 from graphql_api.execution.text import Names, call_text, defined
-from graphql_api.execution.values import IS_PLAIN, leaf
+from graphql_api.execution.values import leaf
 
 
 def each(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Names] | None:
@@ -35,7 +38,8 @@ def each(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Names]
     None where a field has a coroutine, or is a list or of an abstract type.
     """
     names: Names = {}
-    body, answer = ["run, answers = rows.run, []"], []
+    names["fields"] = {field.key: field for field in fields}
+    body, answer = ["run, rows.fields = rows.run, fields"], []
     if checks_its_class(type_):
         names["Own"] = own_class(type_)
         body += [
@@ -57,8 +61,8 @@ def each(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Names]
     if not columns:
         return None
     body += [
-        f"answers += [{{{', '.join(answer)}}} for {', '.join(columns)}, in zip({', '.join(columns)})]",
-        "return answers",
+        f"rows.answers += [{{{', '.join(answer)}}} for {', '.join(columns)}, in zip({', '.join(columns)})]",
+        "return rows.answers",
     ]
     return defined("each", "rows, sources", body, names), names
 
@@ -71,9 +75,9 @@ def _column(field: Field, number: int, names: Names) -> str | None:
     sources = "for place, source in enumerate(sources)" if wants_path else "for source in sources"
     if value and field.selection:
         names[f"{f}_objects"] = partial(of_field, field)
-        return f"{v} = {f}_objects(rows, [{value} {sources}], answers)"
+        return f"{v} = {f}_objects(rows, [{value} {sources}])"
     completed = _completed(field, f, names)
-    return f"{v} = [{completed} {sources} for value in ({value},)]" if value and completed else None
+    return f"{v} = [{completed[0]} {sources} for value in ({value},){completed[1]}]" if value and completed else None
 
 
 def _value(field: Field, f: str, names: Names) -> str | None:
@@ -86,18 +90,18 @@ def _value(field: Field, f: str, names: Names) -> str | None:
     return call_text(field, f, f"(rows.path(place), {field.key!r}, {field.parent.name!r})", names) or None
 
 
-def _completed(field: Field, f: str, names: Names) -> str | None:
-    """What completes a `value` of a leaf type; None for any other."""
+def _completed(field: Field, f: str, names: Names) -> tuple[str, str] | None:
+    """What completes a `value` of a leaf type, and what is to be done with it first; None for any other type."""
     nullable = get_nullable_type(field.type)
-    null = "None if value is None else " if field.is_nullable else ""
     if not is_leaf_type(nullable):
         return None
+    keep = f"{'None if value is None else ' if field.is_nullable else ''}rows.keep({field.key!r}, value)"
     known = leaf(nullable)
     if known.as_it_is:
-        otherwise = "plain" if known.as_it_is == IS_PLAIN else "surprise"  # whose types are not all known yet
-        return f"value if {known.as_it_is} else {null}{otherwise}(value)"
+        return f"value if {known.as_it_is} else {keep}", ""
     if known.enum:
         names |= {f"{f}_enum": known.enum, f"{f}_names": known.names}
-        return f"{f}_names[value._name_] if type(value) is {f}_enum else {null}surprise(value)"
+        return f"{f}_names[value._name_] if type(value) is {f}_enum else {keep}", ""
     names[f"{f}_coerce"] = known.coerce
-    return f"{null}plain({f}_coerce(plain(value)))"
+    coerced = f" for answer in ({f}_coerce(value) if type(value) in PLAIN else None,)"
+    return f"answer if type(answer) in PLAIN else {keep}", coerced

@@ -192,7 +192,7 @@ class Selection:
 Each = Callable[[Any, list[Any]], list[Any]]
 """Gives what is selected of many plain objects, in the places of a `many.Rows`.
 
-Raises `Surprise` where they can only be completed one by one, and whatever a resolver raises."""
+Raises `Surprise` where they can only be completed one by one, before any resolver is called; or what one raises."""
 
 
 class Functions(Protocol):

@@ -37,7 +37,7 @@ from graphql.pyutils import inspect
 
 from graphql_api.execution.plans import Field
 from graphql_api.execution.resolvers import Call, attribute, checks_its_class, is_another, is_coroutine, own_class
-from graphql_api.execution.values import PLAIN, Coroutine, Surprise, leaf, plain, surprise
+from graphql_api.execution.values import PLAIN, Coroutine, Surprise, leaf
 from graphql_api.execution.waiting import PENDING, together
 
 Names = dict[str, Any]
@@ -48,8 +48,6 @@ COMMON: Names = {
     "PENDING": PENDING,
     "Coroutine": Coroutine,
     "Surprise": Surprise,
-    "plain": plain,
-    "surprise": surprise,
     "together": together,
 }
 """The names that are the same in every text."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Flag
 from types import CoroutineType, GeneratorType
-from typing import Any, NoReturn
+from typing import Any
 
 from graphql import GraphQLLeafType, is_enum_type
 from graphql.pyutils import Undefined, inspect, is_awaitable
@@ -43,19 +43,7 @@ def is_plain(value: object) -> bool:
 
 
 class Surprise(Exception):
-    """Something unusual among many values, for which nothing is prepared."""
-
-
-def surprise(value: object) -> NoReturn:
-    """Raises `Surprise`. A coroutine is closed, as nobody will wait for it."""
-    if type(value) is Coroutine:
-        value.close()
-    raise Surprise
-
-
-def plain(value: Any) -> Any:
-    """The value, if it is plain. Raises `Surprise`."""
-    return value if type(value) in PLAIN or is_plain(value) else surprise(value)
+    """Something unusual among many objects, for which nothing is prepared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +58,12 @@ class Leaf:
     """For members of that `enum`: their names in the graph by their names in Python."""
 
 
-IS_PLAIN = "type(value) in PLAIN"
-
 _AS_IT_IS: Mapping[object, str] = {
     serialize_string: "type(value) is str",
     serialize_id: "type(value) is str",
     serialize_boolean: "type(value) is bool",
     serialize_int: f"type(value) is int and {GRAPHQL_MIN_INT} <= value <= {GRAPHQL_MAX_INT}",
-    identity: IS_PLAIN,
+    identity: "type(value) in PLAIN",
     serialize_float: f"type(value) is float and {-sys.float_info.max} <= value <= {sys.float_info.max}",
 }
 
