@@ -46,8 +46,8 @@ class Loader(DataLoader[K, V]):
         batch = self._cache.get(key)
         if batch is None:
             if not self._wanted:
-                self._batch = Batch()
-                self.loop.call_soon(self.loop.create_task, self._load())  # begins in two turns
+                self._batch = Batch(self._load, self._wanted)
+                self.loop.call_soon(self._batch.begin)  # which takes another turn
             batch = self._cache[key] = self._batch
             self._wanted.append(key)
         return Promise(batch, key, make)
@@ -59,9 +59,10 @@ class Loader(DataLoader[K, V]):
         self._cache.setdefault(key, known)
         return self
 
-    async def _load(self) -> None:
-        batch = self._batch
-        keys, self._wanted = self._wanted, []
+    async def _load(self, batch: Batch) -> None:
+        keys: list[K] = batch.keys
+        if keys is self._wanted:
+            self._wanted = []
         outcomes: dict[K, Any]
         try:
             outcomes = dict(zip(keys, await self.batch_load_fn(keys), strict=True))

@@ -73,10 +73,13 @@ async def execute(url: str, *statements: str) -> None:
         await connection.close()
 
 
+WAITING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+"""A row for each statement in this database that waits for another's lock."""
+
+
 async def until_somebody_waits(connection: asyncpg.Connection, how_many: int = 1) -> None:
     """Until so many statements in this database wait for another's lock."""
-    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    while len(await connection.fetch(waiting)) < how_many:
+    while len(await connection.fetch(WAITING)) < how_many:
         await asyncio.sleep(0.01)
         await connection.execute("SELECT pg_stat_clear_snapshot()")  # within a transaction it would never change
 

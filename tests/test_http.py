@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from graphql_api.http.negotiation import GRAPHQL_RESPONSE, JSON
 from tests.client import Api, serving, settings
-from tests.conftest import new_database, until_somebody_waits
+from tests.conftest import WAITING, new_database, until_somebody_waits
 from tests.issuer import ORIGIN, Issuer, Person
 from tests.process import Server, running
 
@@ -358,6 +358,21 @@ async def test_a_request_that_takes_too_long_is_ended(database_url: str, issuer:
         assert "0.2 s" in error["message"]
         again = await api.post("{ viewer { taskCounts { total } } }", headers=headers)
         assert again.json() == {"data": {"viewer": {"taskCounts": {"total": 0}}}}
+
+
+@pytest.mark.parametrize("query", ["{ viewer { tasks { totalCount } } }", '{ task(id: "%s") { title } }'])
+async def test_a_request_that_is_ended_ends_its_statement(database_url: str, issuer: Issuer, query: str) -> None:
+    """Or it would keep the connection from others. What the second reads is read for all who ask for it."""
+    async with serving(settings(database_url, request_timeout_seconds=0.2)) as client:
+        api = Api(client, issuer)
+        ada = await api.sign_up("Ada")
+        task = await api.create(ada)
+        async with locked_tasks(database_url):
+            response = await api.post(query.replace("%s", task["id"]), headers=await bearer(api, ada))
+            assert response.status_code == 504
+            async with asyncio.timeout(10):
+                while await issuer.connection.fetch(WAITING):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
 
 
 async def test_a_statement_that_takes_too_long_is_ended(database_url: str, issuer: Issuer) -> None:

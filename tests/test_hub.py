@@ -21,11 +21,10 @@ from graphql_api.events import Hub
 from graphql_api.settings import Settings
 from graphql_api.tasks.log import TaskLog
 from tests.client import settings
-from tests.conftest import Statements
+from tests.conftest import WAITING, Statements
 from tests.test_outages import Line
 
 LISTENER = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'graphql-api events'"
-WAITING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 @pytest.fixture(autouse=True)

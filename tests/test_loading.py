@@ -79,6 +79,58 @@ async def test_who_gives_up_does_not_disturb_the_others() -> None:
     assert loader.batches == [[1, 2]]
 
 
+class Endless(Squares):
+    """Loads for ever what was asked for too early."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_early = True
+        self.given_up: list[list[int]] = []
+
+    async def batch_load_fn(self, keys: list[int]) -> list[int]:
+        if self.is_early:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.given_up.append(keys)
+        return await super().batch_load_fn(keys)
+
+
+@pytest.mark.parametrize("turns", range(1, 6))
+async def test_what_nobody_waits_for_any_more_is_loaded_no_further_and_anew_for_the_next(turns: int) -> None:
+    loader = Endless()
+    before = asyncio.all_tasks()
+
+    async def wait(key: int) -> int:
+        return await loader.load(key)
+
+    waiting = [asyncio.create_task(wait(key)) for key in (1, 2, 1)]
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    unasked = loader.load(2, str)  # nobody waits for this yet
+    for one in waiting:
+        one.cancel()
+    await asyncio.wait(waiting)
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+    assert loader.given_up == ([[1, 2]] if turns > 1 else [])
+    loader.is_early = False
+    async with asyncio.timeout(5):
+        assert [*await asyncio.gather(loader.load(1), loader.load(3), unasked)] == [1, 9, "4"]
+    assert sorted(key for batch in loader.batches for key in batch) == [1, 2, 3]
+
+
+async def test_who_stays_gets_what_others_gave_up_waiting_for() -> None:
+    loader = Squares()
+    first, second = (asyncio.ensure_future(loader.load(1)) for _ in range(2))
+    while not loader.batches:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    assert await second == 1
+    assert loader.batches == [[1]]
+
+
 async def test_who_asks_while_it_is_being_loaded_gets_it_with_the_others() -> None:
     loader = Squares()
     first = loader.load(1)

@@ -163,7 +163,7 @@ async def _awaited(parts: Parts, answers: Answers) -> Answers:
 async def _group(run: Run, batches: Iterable[Batch], group: Sequence[Promised]) -> None:
     """Completes what comes with these batches, once they are settled, and then what is promised with it."""
     for batch in batches:
-        await batch.settled()
+        await batch
     rest = Rest()
     alone = [part for promised in group for part in promised.complete(rest)]
     if parts := [*alone, *_finish(run, rest)]:

@@ -7,40 +7,68 @@ a batch are told at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Hashable, Mapping
+from collections.abc import Callable, Coroutine, Generator, Hashable, Mapping
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class Batch:
-    """Values by their keys, all of which come at the same time."""
+    """Values by their keys, all of which come at the same time; to be awaited by whoever wants one of them.
 
-    __slots__ = ("_waiting", "is_settled", "outcomes")
+    Who stops waiting disturbs nobody else. When the last one does, what loads the values is ended too; whoever awaits
+    them after that has it begun again.
+    """
+
+    __slots__ = ("_is_abandoned", "_load", "_loading", "_waiting", "is_settled", "keys", "outcomes")
 
     outcomes: Mapping[Any, Any]
     """Once it is settled: the values, or exceptions in their places."""
 
-    def __init__(self) -> None:
+    def __init__(self, load: Callable[[Batch], Coroutine[Any, Any, None]] | None = None, keys: Any = None) -> None:
+        """`load` settles the batch that it is given, which has the keys; without it somebody else does."""
         self.is_settled = False
+        self.keys = keys
+        self._load = load
+        self._loading: asyncio.Task[None] | None = None
+        self._is_abandoned = False
         self._waiting: list[asyncio.Future[None]] = []
+
+    def begin(self) -> None:
+        """Load the values, unless that has begun, or everybody has gone who waited for them."""
+        if self._loading is None and self._load is not None and not self._is_abandoned:
+            self._loading = asyncio.get_running_loop().create_task(self._load(self))
 
     def settle(self, outcomes: Mapping[Any, Any]) -> None:
         """All that wait go on in the next turn of the loop, in the order in which they came."""
         self.outcomes = outcomes
         self.is_settled = True
+        self._load = self._loading = None  # which know this batch: that would be garbage
         for future in self._waiting:
             if not future.done():  # it may be cancelled
                 future.set_result(None)
 
-    def settled(self) -> asyncio.Future[None]:
-        """Done when the values have come. To cancel it disturbs nobody else who waits."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def __await__(self) -> Generator[Any, None, None]:
         if self.is_settled:
-            future.set_result(None)
-        else:
-            self._waiting.append(future)
-        return future
+            return
+        if self._is_abandoned:
+            self._is_abandoned = False
+            self.begin()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        try:
+            yield from future
+        except BaseException:
+            self._waiting.remove(future)
+            if not self._waiting and not self.is_settled:
+                self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        self._is_abandoned = True
+        if self._loading is not None:
+            self._loading.cancel()
+            self._loading = None
 
 
 class Promise(Generic[T]):
@@ -61,5 +89,5 @@ class Promise(Generic[T]):
         return outcome if self._make is None else self._make(outcome)
 
     def __await__(self) -> Generator[Any, None, T]:
-        yield from self.batch.settled()
+        yield from self.batch.__await__()
         return self.result()

@@ -25,7 +25,7 @@ class Pending:
         self.path = path
 
     def __await__(self) -> Generator[Any, None, Any]:
-        yield from self.promise.batch.settled()
+        yield from self.promise.batch.__await__()
         value = self.place.complete_promised(self.run, self.promise, self.path)
         return (yield from value.__await__()) if type(value) is Coroutine else value
 
@@ -84,7 +84,7 @@ async def _together(answer: Any, waiting: Places) -> Any:
 
 async def _complete_settled(answer: Any, pending: Places) -> None:
     """Puts into their places what comes with one batch, once it is settled. Raises the first error."""
-    await pending[0][1].promise.batch.settled()
+    await pending[0][1].promise.batch
     rest = []
     errors = []
     for key, one in pending:
