@@ -27,7 +27,11 @@ class Kept:
 
 
 class Pool:
-    """At most `largest` connections, of which at least `smallest` stay open however long nobody needs them."""
+    """At most `largest` connections, of which at least `smallest` stay open however long nobody needs them.
+
+    One that is used for longer than `use_seconds` is cut off: its line has gone silent, and whoever waits for it would
+    wait for ever.
+    """
 
     def __init__(
         self,
@@ -35,18 +39,22 @@ class Pool:
         *,
         smallest: int,
         largest: int,
+        use_seconds: float,
         idle_seconds: float,
         recycle_seconds: float,
     ) -> None:
         self._connect = connect
         self._smallest = smallest
         self._largest = largest
+        self._use_seconds = use_seconds
         self._idle_seconds = idle_seconds
         self._recycle_seconds = recycle_seconds
         self._size = 0
         """Of connections that are open, or being opened or closed."""
         self._idle: deque[Kept] = deque()
         """The one that was used last is at the right, and is used next."""
+        self._used: dict[Kept, float] = {}
+        """Those in use, each with the time at which that began, the oldest first."""
         self._waiting: deque[asyncio.Future[Kept | None]] = deque()
         self._closing: set[asyncio.Task[None]] = set()
         self._stopped: asyncio.Event | None = None
@@ -67,18 +75,19 @@ class Pool:
     async def stop(self) -> None:
         """Close every connection, those in use when they come back."""
         self._stopped = asyncio.Event()
-        if self._sweep is not None:
-            self._sweep.cancel()
         while self._idle:
             self.drop(self._idle.pop())
         if self._size:
             await self._stopped.wait()
+        if self._sweep is not None:
+            self._sweep.cancel()
 
     async def take(self) -> Kept:
         """A connection, to be given back or dropped. Raises whatever connecting raises."""
         while self._idle:
             kept = self._idle.pop()
             if not kept.connection.is_closed():
+                self._used[kept] = monotonic()
                 return kept
             self._size -= 1
         if self._size < self._largest:
@@ -98,6 +107,7 @@ class Pool:
     def give_back(self, kept: Kept) -> None:
         """The use has ended."""
         now = monotonic()
+        self._used.pop(kept, None)
         if kept.connection.is_closed():
             self._gone()
         elif self._stopped or now - kept.opened_at > self._recycle_seconds:
@@ -109,16 +119,19 @@ class Pool:
     async def _open(self) -> Kept:
         """A new connection, which is counted already."""
         try:
-            return Kept(await self._connect(), monotonic())
+            kept = Kept(await self._connect(), monotonic())
         except BaseException:
             self._gone()
             raise
+        self._used[kept] = kept.opened_at
+        return kept
 
     def _give(self, kept: Kept) -> None:
         """To the one who has waited longest, or to nobody yet."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
+                self._used[kept] = monotonic()
                 turn.set_result(kept)
                 return
         self._idle.append(kept)
@@ -136,6 +149,7 @@ class Pool:
 
     def drop(self, kept: Kept) -> None:
         """Close it: it is too old, or its use was broken off, and nobody knows what it is in the middle of."""
+        self._used.pop(kept, None)
 
         async def close() -> None:
             try:
@@ -150,10 +164,16 @@ class Pool:
         task.add_done_callback(self._closing.discard)
 
     def _sweep_later(self) -> None:
-        self._sweep = asyncio.get_running_loop().call_later(self._idle_seconds / 2, self._close_idle)
+        seconds = min(self._use_seconds, self._idle_seconds) / 2
+        self._sweep = asyncio.get_running_loop().call_later(seconds, self._end_what_is_old)
 
-    def _close_idle(self) -> None:
-        long_ago = monotonic() - self._idle_seconds
+    def _end_what_is_old(self) -> None:
+        now = monotonic()
+        for kept, since in self._used.items():
+            if since > now - self._use_seconds:
+                break
+            kept.connection.terminate()  # raises to its user, who gives it back
+        long_ago = now - self._idle_seconds
         spare = self._size - self._smallest
         while self._idle and spare > 0 and self._idle[0].idle_since < long_ago:
             self.drop(self._idle.popleft())

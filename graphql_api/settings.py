@@ -124,7 +124,11 @@ class Settings(BaseModel):
         description="Origins whose pages may call with a cookie, `https://app.example.com`, separated by commas; "
         "AUTH_URL and the server's own origin always may.",
     )
-    request_timeout_seconds: Seconds = Field(default=30, description="A request is ended with TIMEOUT after this.")
+    request_timeout_seconds: Seconds = Field(
+        default=30,
+        description="A request is ended with TIMEOUT after this. "
+        "So long a connection to the database may be silent before it is given up.",
+    )
     max_body_bytes: int = Field(default=1_000_000, ge=1000, description="A longer request is refused with 413.")
     max_tokens: int = Field(
         default=5_000, ge=100, description="A longer GraphQL document is refused, and so are more values in variables."

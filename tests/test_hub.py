@@ -114,7 +114,7 @@ class Follower:
                 self.seen.append(row["cursor"])
 
     async def saw(self, number: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             while len(self.seen) < number:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 
@@ -330,6 +330,24 @@ async def test_a_beginning_without_a_database_is_refused_and_all_else_waits(
         await asyncio.sleep(0.5)
         await line.mend()
         await follower.saw(1)
+        await follower.end()
+    await line.cut()
+
+
+async def test_who_follows_hears_more_after_every_connection_has_gone_silent(
+    database_url: str, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "PROBE_SECONDS", 0.1)
+    line = Line(database_url)
+    await line.mend()
+    async with hub_with(settings(line.url, connect_timeout_seconds=0.5, request_timeout_seconds=0.3)) as hub:
+        await until_listening(owner)
+        follower = Follower(hub)
+        await add(owner, "Milk")
+        await follower.saw(1)
+        line.hush()
+        await add(owner, "Bread")
+        await follower.saw(2)
         await follower.end()
     await line.cut()
 

@@ -33,6 +33,7 @@ class Line:
         self._port = 0
         self._listener: asyncio.Server | None = None
         self._ends: set[asyncio.StreamWriter] = set()
+        self._silent: set[asyncio.StreamWriter] = set()
         self.connections = 0
         """Made in all."""
         self.cut_at: bytes | None = None
@@ -53,6 +54,10 @@ class Line:
         for end in self._ends:
             end.transport.abort()
 
+    def hush(self) -> None:
+        """Nothing comes through on the present connections any more, and neither side is told; new ones work."""
+        self._silent |= self._ends
+
     async def _carry(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         self.connections += 1
         database, to_database = await asyncio.open_unix_connection(self._socket)
@@ -69,7 +74,8 @@ class Line:
 
     async def _ask(self, client: asyncio.StreamReader, to_database: asyncio.StreamWriter) -> None:
         while data := await client.read(65536):
-            to_database.write(data)
+            if to_database not in self._silent:
+                to_database.write(data)
         to_database.close()
 
     async def _answer(self, database: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
@@ -77,7 +83,8 @@ class Line:
             if self.cut_at and self.cut_at in data:
                 self.cut_at = None
                 raise ConnectionAbortedError
-            to_client.write(data)
+            if to_client not in self._silent:
+                to_client.write(data)
         to_client.close()
 
 
@@ -248,6 +255,14 @@ async def test_a_connection_is_kept_until_it_is_too_old(database_url: str) -> No
         async with connected(settings(database_url, pool_max=1, pool_recycle_seconds=seconds)) as database:
             backends = {(await database.read(BACKEND))[0][0] for _ in range(3)}
             assert (len(backends) == 1) is kept
+
+
+async def test_a_connection_that_goes_silent_is_given_up(line: Line) -> None:
+    async with connected(settings(line.url, pool_max=1, request_timeout_seconds=0.2)) as database:
+        before = await database.read(BACKEND)
+        line.hush()
+        async with asyncio.timeout(10):
+            assert await database.read(BACKEND) != before
 
 
 # ---------------------------------------------------------------- behind a pooler

@@ -29,7 +29,7 @@ async def pool(url: str, **changes: Any) -> AsyncIterator[Pool]:
     async def connect() -> asyncpg.Connection:
         return await asyncpg.connect(url)
 
-    options = {"smallest": 0, "largest": 2, "idle_seconds": 300, "recycle_seconds": 3600} | changes
+    options = {"smallest": 0, "largest": 2, "use_seconds": 30, "idle_seconds": 300, "recycle_seconds": 3600} | changes
     made = Pool(connect, **options)
     await made.start()
     try:
@@ -101,7 +101,7 @@ async def test_who_cannot_connect_leaves_the_place_to_the_next() -> None:
         await asyncio.sleep(0)
         raise OSError("nobody there")
 
-    refusing = Pool(connect, smallest=0, largest=1, idle_seconds=300, recycle_seconds=3600)
+    refusing = Pool(connect, smallest=0, largest=1, use_seconds=30, idle_seconds=300, recycle_seconds=3600)
     async with asyncio.timeout(SECONDS):
         results = await asyncio.gather(*(refusing.take() for _ in range(5)), return_exceptions=True)
     assert [type(result) for result in results] == [OSError] * 5
