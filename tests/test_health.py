@@ -1,8 +1,12 @@
 """What those who watch over the server are told."""
 
+import asyncio
+
 import asyncpg
+import pytest
 
 from graphql_api import migrations
+from graphql_api.http import health
 from tests.client import Api
 
 
@@ -40,6 +44,16 @@ async def test_a_database_that_fails_does_not(api: Api) -> None:
     assert response.status_code == 503
     assert response.json()["status"] == "not ready"
     assert asyncpg.UndefinedTableError.__name__ not in response.text
+
+
+async def test_a_database_that_says_nothing_does_not(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "SECONDS", 0.1)
+    async with api.issuer.connection.transaction():
+        await api.issuer.connection.execute("LOCK TABLE alembic_version")
+        async with asyncio.timeout(10):
+            response = await api.client.get("/health/ready")
+    assert response.status_code == 503
+    assert response.json() == {"status": "not ready", "reason": "The database has not answered within 0.1 s."}
 
 
 async def test_both_answer_head(api: Api) -> None:

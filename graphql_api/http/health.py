@@ -1,5 +1,6 @@
 """For those who watch over the server: does it live, and can it answer?"""
 
+import asyncio
 import logging
 
 import asyncpg
@@ -14,6 +15,10 @@ from graphql_api.errors import RequestError
 logger = logging.getLogger(__name__)
 
 HEADERS = {"Cache-Control": "no-store"}
+SECONDS = 5
+"""A database that has said nothing by then does not answer. Few probes wait longer, and we do not notice one that has
+gone."""
+
 REVISION = Statement(sa.select(sa.column("version_num", sa.String)).select_from(sa.table("alembic_version")))
 
 
@@ -30,7 +35,10 @@ class Ready:
 
     async def __call__(self, _: Request) -> Response:
         try:
-            rows = await self._database.read(REVISION())
+            async with asyncio.timeout(SECONDS):
+                rows = await self._database.read(REVISION())
+        except TimeoutError:
+            return _not_ready(f"The database has not answered within {SECONDS} s.")
         except RequestError as error:
             return _not_ready(error.message)
         except asyncpg.PostgresError as error:
