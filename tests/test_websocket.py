@@ -246,6 +246,21 @@ async def test_an_operation_is_ended_when_it_takes_too_long(database_url: str, i
             assert error["extensions"]["code"] == "TIMEOUT"
 
 
+async def test_nobody_waits_longer_for_the_look_at_a_credential(database_url: str, issuer: Issuer) -> None:
+    async with server(settings(database_url, request_timeout_seconds=0.2)) as running:
+        session = await issuer.sign_in(await issuer.sign_up("Ada"))
+        async with socket(running.address, session) as client, stranger(running.address) as late:
+            async with issuer.connection.transaction():
+                await issuer.connection.execute("LOCK session")
+                for query in (WHO, FOLLOW):
+                    [error] = await client.errors(query)
+                    assert error["extensions"]["code"] == "TIMEOUT"
+                await late.send(type="connection_init", payload=bearer(session))
+                code, reason = await late.closing()
+                assert (code, "0.2 s" in reason) == (1013, True)
+            assert "data" in await client.result(WHO)
+
+
 async def test_what_the_client_completes_is_ended_and_not_spoken_of_again(
     running: Server, api: Api, ada: Person, token: str, adas: Socket
 ) -> None:

@@ -122,7 +122,10 @@ class _Connection:
         except TimeoutError:
             raise Closed(INIT_TIMEOUT, "Connection initialisation timeout") from None
         self._headers = _with_authorization(self._headers, message.get("payload"))
-        return await self._service.authenticator.identify(self._headers)
+        return await self._identity()
+
+    async def _identity(self) -> Identity | None:
+        return await self._service.deadlines.within(self._service.authenticator.identify(self._headers))
 
     async def _heed(self, message: Mapping[str, Any]) -> None:
         id, payload = message.get("id"), message.get("payload")
@@ -167,7 +170,12 @@ class _Connection:
         """One operation, to its `complete` or its `error`."""
         with suppress(WebSocketDisconnect):
             try:
-                await self._answer(id, prepared)
+                operation, _ = prepared
+                if operation.is_subscription:
+                    await self._follow(id, prepared)
+                else:
+                    answer = await self._service.deadlines.within(self._answer(prepared))
+                    await self._send({"type": "next", "id": id, "payload": answer})
             except WebSocketDisconnect:
                 raise
             except Exception as reason:
@@ -177,18 +185,18 @@ class _Connection:
             del self._running[id]  # the client may use the id again as soon as it reads this
             await self._send(last)
 
-    async def _answer(self, id: str, prepared: Prepared) -> None:
+    async def _answer(self, prepared: Prepared) -> dict[str, Any]:
+        """Raises `NotExecuted` when the variables do not fit."""
         identity = await self._service.authenticator.identify(self._headers)
-        operation, _ = prepared
-        if operation.is_subscription:
-            async with aclosing(self._service.subscribe(prepared, identity)) as results:
-                async for result in results:
-                    await self._send({"type": "next", "id": id, "payload": content(result)})
-            return
-        result = await self._service.deadlines.within(self._service.execute(prepared, identity))
+        result = await self._service.execute(prepared, identity)
         if not was_executed(result):
             raise NotExecuted(result.errors or [])
-        await self._send({"type": "next", "id": id, "payload": content(result)})
+        return content(result)
+
+    async def _follow(self, id: str, prepared: Prepared) -> None:
+        async with aclosing(self._service.subscribe(prepared, await self._identity())) as results:
+            async for result in results:
+                await self._send({"type": "next", "id": id, "payload": content(result)})
 
     async def _watch(self, identity: Identity | None) -> None:
         """End everything when the credential does not count any more. The client may come again with a new one."""
