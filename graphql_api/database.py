@@ -137,6 +137,7 @@ class Database:
             self._connect,
             smallest=settings.pool_min,
             largest=settings.pool_max,
+            patience_seconds=settings.connect_timeout_seconds,
             use_seconds=settings.request_timeout_seconds,
             idle_seconds=settings.pool_idle_seconds,
             recycle_seconds=settings.pool_recycle_seconds,

@@ -26,11 +26,16 @@ class Kept:
     idle_since: float = 0
 
 
+Turn = asyncio.Future[Kept | None]
+"""Comes with a connection, or with None for who is to open one."""
+
+
 class Pool:
     """At most `largest` connections, of which at least `smallest` stay open however long nobody needs them.
 
     One that is used for longer than `use_seconds` is cut off: its line has gone silent, and whoever waits for it would
-    wait for ever.
+    wait for ever. While others are in use, whoever comes waits for one of them; where there is none and none can be
+    opened, nobody waits for longer than `patience_seconds`.
     """
 
     def __init__(
@@ -39,6 +44,7 @@ class Pool:
         *,
         smallest: int,
         largest: int,
+        patience_seconds: float,
         use_seconds: float,
         idle_seconds: float,
         recycle_seconds: float,
@@ -46,6 +52,7 @@ class Pool:
         self._connect = connect
         self._smallest = smallest
         self._largest = largest
+        self._patience_seconds = patience_seconds
         self._use_seconds = use_seconds
         self._idle_seconds = idle_seconds
         self._recycle_seconds = recycle_seconds
@@ -55,7 +62,8 @@ class Pool:
         """The one that was used last is at the right, and is used next."""
         self._used: dict[Kept, float] = {}
         """Those in use, each with the time at which that began, the oldest first."""
-        self._waiting: deque[asyncio.Future[Kept | None]] = deque()
+        self._waiting: deque[tuple[Turn, float]] = deque()
+        """Each with the time at which the wait began."""
         self._closing: set[asyncio.Task[None]] = set()
         self._stopped: asyncio.Event | None = None
         """Set when none is left; None until the pool is told to stop."""
@@ -93,12 +101,12 @@ class Pool:
         if self._size < self._largest:
             self._size += 1
             return await self._open()
-        turn: asyncio.Future[Kept | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        turn: Turn = asyncio.get_running_loop().create_future()
+        self._waiting.append((turn, monotonic()))
         try:
             given = await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # too late: what was meant for us goes to the next
+            if turn.done() and not turn.cancelled() and not turn.exception():  # too late: it goes to the next
                 meant = turn.result()
                 self._gone() if meant is None else self.give_back(meant)
             raise
@@ -120,16 +128,26 @@ class Pool:
         """A new connection, which is counted already."""
         try:
             kept = Kept(await self._connect(), monotonic())
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Exception) and not self._used:
+                self._tell(error)
             self._gone()
             raise
         self._used[kept] = kept.opened_at
         return kept
 
+    def _tell(self, error: Exception) -> None:
+        """Those who have waited too long that no connection can be had."""
+        long_ago = monotonic() - self._patience_seconds
+        while self._waiting and self._waiting[0][1] < long_ago:
+            turn, _ = self._waiting.popleft()
+            if not turn.done():
+                turn.set_exception(error)
+
     def _give(self, kept: Kept) -> None:
         """To the one who has waited longest, or to nobody yet."""
         while self._waiting:
-            turn = self._waiting.popleft()
+            turn, _ = self._waiting.popleft()
             if not turn.done():
                 self._used[kept] = monotonic()
                 turn.set_result(kept)
@@ -139,7 +157,7 @@ class Pool:
     def _gone(self) -> None:
         """There is room for another connection: the one who has waited longest opens it, before any newcomer."""
         while self._waiting:
-            turn = self._waiting.popleft()
+            turn, _ = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
                 return

@@ -29,7 +29,14 @@ async def pool(url: str, **changes: Any) -> AsyncIterator[Pool]:
     async def connect() -> asyncpg.Connection:
         return await asyncpg.connect(url)
 
-    options = {"smallest": 0, "largest": 2, "use_seconds": 30, "idle_seconds": 300, "recycle_seconds": 3600} | changes
+    options = {
+        "smallest": 0,
+        "largest": 2,
+        "patience_seconds": 2,
+        "use_seconds": 30,
+        "idle_seconds": 300,
+        "recycle_seconds": 3600,
+    } | changes
     made = Pool(connect, **options)
     await made.start()
     try:
@@ -101,12 +108,45 @@ async def test_who_cannot_connect_leaves_the_place_to_the_next() -> None:
         await asyncio.sleep(0)
         raise OSError("nobody there")
 
-    refusing = Pool(connect, smallest=0, largest=1, use_seconds=30, idle_seconds=300, recycle_seconds=3600)
+    refusing = Pool(
+        connect, smallest=0, largest=1, patience_seconds=2, use_seconds=30, idle_seconds=300, recycle_seconds=3600
+    )
     async with asyncio.timeout(SECONDS):
         results = await asyncio.gather(*(refusing.take() for _ in range(5)), return_exceptions=True)
     assert [type(result) for result in results] == [OSError] * 5
     assert tries == 5
     assert refusing._size == 0
+
+
+async def test_who_has_waited_too_long_is_told_when_no_connection_can_be_had(database_url: str) -> None:
+    """And need not try in turn, each as long as the first; while another is in use it is worth waiting for."""
+    tries = 0
+
+    async def connect() -> asyncpg.Connection:
+        nonlocal tries
+        tries += 1
+        if tries <= 2:
+            return await asyncpg.connect(database_url)
+        await asyncio.sleep(0.05)
+        raise OSError("nobody there")
+
+    shared = Pool(
+        connect, smallest=0, largest=2, patience_seconds=0.01, use_seconds=30, idle_seconds=300, recycle_seconds=3600
+    )
+    first, second = await shared.take(), await shared.take()
+    waiters = [asyncio.create_task(shared.take()) for _ in range(40)]
+    await until_waiting(shared, 40)
+    shared.drop(first)
+    async with asyncio.timeout(SECONDS):
+        with pytest.raises(OSError, match="nobody there"):
+            await waiters.pop(0)
+        await until_waiting(shared, 38)  # the next one tries, and the others wait
+        shared.drop(second)
+        results = await asyncio.gather(*waiters, return_exceptions=True)
+        assert [type(result) for result in results] == [OSError] * 39
+        assert tries < 10
+        await shared.stop()
+    assert shared._size == 0
 
 
 async def test_idle_connections_are_closed_but_for_the_smallest_number(database_url: str) -> None:
