@@ -34,6 +34,8 @@ class KeyServer:
     keys: list[SigningKey] = field(default_factory=list)
     answer: Response | None = None
     """What it answers instead of the keys."""
+    silence: asyncio.Event | None = None
+    """It answers when this has happened."""
     fetches: int = 0
 
     @property
@@ -42,6 +44,8 @@ class KeyServer:
 
     async def respond(self, _: Request) -> Response:
         self.fetches += 1
+        if self.silence:
+            await self.silence.wait()
         return self.answer or JSONResponse({"keys": [key.jwk for key in self.keys]})
 
 
@@ -61,7 +65,7 @@ async def listening_key_server() -> AsyncIterator[KeyServer]:
 def key_server(listening_key_server: KeyServer) -> KeyServer:
     """With one key, of the default kind."""
     server = listening_key_server
-    server.keys, server.answer, server.fetches = [SigningKey.new()], None, 0
+    server.keys, server.answer, server.silence, server.fetches = [SigningKey.new()], None, None, 0
     return server
 
 
@@ -185,6 +189,41 @@ async def test_old_keys_stay_when_a_fetch_fails(
             token = key.sign(default_claims(ada) | {"jti": str(number)})  # or it would be remembered
             assert await who(client, bearer(token)) == ada.email
             assert key_server.fetches == 1 + number
+
+
+async def test_a_key_that_is_known_does_not_wait_for_a_server_that_fails(
+    database_url: str, issuer: Issuer, key_server: KeyServer, clock: Clock
+) -> None:
+    ada = await issuer.sign_up("Ada")
+    [key] = key_server.keys
+    async with fetching(database_url, key_server) as client:
+        for seconds, fetches in [(0, 1), (601, 2), (31, 2), (571, 3)]:
+            clock.ahead += seconds
+            token = key.sign(default_claims(ada) | {"jti": str(seconds)})
+            assert await who(client, bearer(token)) == ada.email
+            assert key_server.fetches == fetches
+            key_server.answer = Response(status_code=500)
+
+
+async def test_one_request_waits_for_a_silent_server_and_no_other_whose_key_is_known(
+    database_url: str, issuer: Issuer, key_server: KeyServer, clock: Clock
+) -> None:
+    ada = await issuer.sign_up("Ada")
+    [key] = key_server.keys
+    first, second, third = (bearer(key.sign(default_claims(ada) | {"jti": id})) for id in "123")
+    options = settings(database_url, auth_jwks_url=key_server.url, connect_timeout_seconds=60)
+    async with serving(options) as client:
+        assert await who(client, first) == ada.email
+        key_server.silence = asyncio.Event()
+        clock.ahead += 601
+        waiting = asyncio.create_task(who(client, second))
+        async with asyncio.timeout(10):
+            while key_server.fetches < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            assert await who(client, third) == ada.email
+        assert not waiting.done()
+        key_server.silence.set()
+        assert await waiting == ada.email
 
 
 async def test_without_any_keys_the_server_is_not_available(

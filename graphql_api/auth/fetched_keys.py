@@ -17,7 +17,8 @@ KEYS_KEPT_SECONDS = 600
 
 class FetchedKeys:
     """Fetched when an unknown `kid` comes by or the keys are ten minutes old, but never twice within 30 seconds: or
-    anybody could make us hammer the sign-in server with invented kids. When a fetch fails the old keys stay.
+    anybody could make us hammer the sign-in server with invented kids. When a fetch fails the old keys stay, for ten
+    minutes more; and one request alone waits for it, others whose key is known go on with that.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float) -> None:
@@ -25,11 +26,11 @@ class FetchedKeys:
         self._timeout = timeout_seconds
         self._tls = httpx.create_ssl_context()  # takes 20 ms: not while a request waits
         self._keys: dict[str, Key] | None = None
-        self._tried_at = self._fetched_at = float("-inf")
+        self._tried_at = float("-inf")
         self._fetching = asyncio.Lock()
 
     async def find(self, kid: str) -> Key | None:
-        if self._should_fetch(kid):
+        if self._should_fetch(kid) and not (self._fetching.locked() and self._knows(kid)):
             async with self._fetching:
                 if self._should_fetch(kid):  # else another request has fetched while this one waited
                     await self._fetch()
@@ -41,9 +42,11 @@ class FetchedKeys:
         return self._keys.get(kid)
 
     def _should_fetch(self, kid: str) -> bool:
-        now = time.monotonic()
-        wanted = self._keys is None or kid not in self._keys or now - self._fetched_at > KEYS_KEPT_SECONDS
-        return wanted and now - self._tried_at > REFETCH_SECONDS
+        seconds = KEYS_KEPT_SECONDS if self._knows(kid) else REFETCH_SECONDS
+        return time.monotonic() - self._tried_at > seconds
+
+    def _knows(self, kid: str) -> bool:
+        return self._keys is not None and kid in self._keys
 
     async def _fetch(self) -> None:
         try:
@@ -52,7 +55,6 @@ class FetchedKeys:
                 response = await client.get(self._url)
             response.raise_for_status()
             self._keys = {jwk["kid"]: Key(jwk, jwk.get("alg")) for jwk in response.json()["keys"]}
-            self._fetched_at = time.monotonic()
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
             logger.warning("no keys from %s: %r", self._url, error)
         finally:
