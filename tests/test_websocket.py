@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -233,6 +234,34 @@ async def test_what_cannot_be_executed_ends_with_an_error_alone(
         assert [error["extensions"]["code"] for error in message["payload"]] == [code]
         assert "path" not in message["payload"][0]
         await client.says_no_more()
+
+
+async def test_an_unexpected_failure_ends_one_operation_masked_and_is_logged_once(
+    running: Server,
+    api: Api,
+    ada: Person,
+    token: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError("a secret")
+
+    async with socket(running.address, token, additional_headers={"X-Request-Id": "r-1"}) as client:
+        await client.subscribe(after=await event_cursor(api, ada))
+        await client.says_no_more()
+        with monkeypatch.context() as patch:  # whatever document is known to make it fail will be mended
+            patch.setattr(running.service.engine, "prepare", fails)
+            [error] = await client.errors(WHO)
+        assert error["extensions"] == {"code": "INTERNAL_SERVER_ERROR", "requestId": "r-1"}
+        assert "secret" not in error["message"]
+        [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+        assert "r-1" in record.getMessage()
+        assert record.exc_info is not None
+        assert isinstance(record.exc_info[1], ZeroDivisionError)
+        caplog.clear()
+        await api.create(ada, "the others go on")
+        assert (await client.event())["task"]["title"] == "the others go on"
 
 
 async def test_an_operation_is_ended_when_it_takes_too_long(database_url: str, issuer: Issuer) -> None:

@@ -161,7 +161,7 @@ class _Connection:
             prepared = self._service.engine.prepare(*parameters)
         except Refusal as refusal:
             raise Closed(INVALID, refusal.message) from None
-        except (NotExecuted, RequestError) as reason:
+        except Exception as reason:  # it ends with its operation: the others on the socket have no part in it
             await self._send({"type": "error", "id": id, "payload": formatted(errors_of(reason))})
         else:
             self._running[id] = asyncio.create_task(self._run(id, prepared))
