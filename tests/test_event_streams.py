@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlencode
 
 import asyncpg
 import httpx
@@ -276,6 +277,20 @@ async def test_a_client_that_goes_is_forgotten(running: Server, api: Api, ada: P
         await api.create(ada, "two")
         assert [(await stays.event())["task"]["title"] for _ in range(2)] == ["one", "two"]
         assert running.followed == {ada.id}
+    await until(lambda: not running.connections)
+    assert not running.followed
+
+
+async def test_a_client_that_asks_for_more_behind_a_stream_and_goes_is_forgotten(
+    running: Server, adas: dict[str, str]
+) -> None:
+    headers = "".join(f"{name}: {value}\r\n" for name, value in (adas | STREAM).items())
+    stream = f"GET /graphql?{urlencode({'query': FOLLOW})} HTTP/1.1\r\nHost: tasks.test\r\n{headers}\r\n"
+    more = "GET /health/live HTTP/1.1\r\nHost: tasks.test\r\n\r\n"
+    _, connection = await asyncio.open_connection(*running.address.split(":"))
+    connection.write((stream + more * 2).encode())
+    await until(lambda: running.followed)
+    connection.close()
     await until(lambda: not running.connections)
     assert not running.followed
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections import deque
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -17,11 +18,23 @@ class Protocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.app = partial(_with_whole_answers, self.app)
+        self._begun: deque[RequestResponseCycle] = deque(maxlen=1)  # what came later waits for it to be answered
+        self.app = partial(_with_whole_answers, self.app, self._begun.append)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """uvicorn tells only the request that came last, be there an event stream that is answered before it."""
+        for cycle in self._begun:
+            if not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        super().connection_lost(exc)
 
 
-def _with_whole_answers(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+def _with_whole_answers(
+    app: ASGIApp, begin: Callable[[RequestResponseCycle], None], scope: Scope, receive: Receive, send: Send
+) -> Awaitable[None]:
     cycle: RequestResponseCycle = send.__self__  # type: ignore[attr-defined]  # it is a method of uvicorn's
+    begin(cycle)
     scope["extensions"] = {WHOLE: {}}
     return app(scope, receive, partial(_send, cycle))
 
