@@ -281,14 +281,19 @@ async def test_a_client_that_goes_is_forgotten(running: Server, api: Api, ada: P
     assert not running.followed
 
 
+UPGRADE = "GET /graphql HTTP/1.1\r\nHost: tasks.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "more", ["GET / HTTP/1.1\r\nHost: tasks.test\r\n\r\n" * 2, UPGRADE], ids=["more", "a WebSocket"]
+)
 async def test_a_client_that_asks_for_more_behind_a_stream_and_goes_is_forgotten(
-    running: Server, adas: dict[str, str]
+    running: Server, adas: dict[str, str], more: str
 ) -> None:
     headers = "".join(f"{name}: {value}\r\n" for name, value in (adas | STREAM).items())
     stream = f"GET /graphql?{urlencode({'query': FOLLOW})} HTTP/1.1\r\nHost: tasks.test\r\n{headers}\r\n"
-    more = "GET /health/live HTTP/1.1\r\nHost: tasks.test\r\n\r\n"
     _, connection = await asyncio.open_connection(*running.address.split(":"))
-    connection.write((stream + more * 2).encode())
+    connection.write((stream + more).encode())
     await until(lambda: running.followed)
     connection.close()
     await until(lambda: not running.connections)

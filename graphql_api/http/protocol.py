@@ -29,6 +29,10 @@ class Protocol(HttpToolsProtocol):
                 cycle.message_event.set()
         super().connection_lost(exc)
 
+    def _should_upgrade(self) -> bool:
+        """Not while a request is under way: it would write into the WebSocket, and never learn that the client went."""
+        return super()._should_upgrade() and (self.cycle is None or self.cycle.response_complete)
+
 
 def _with_whole_answers(
     app: ASGIApp, begin: Callable[[RequestResponseCycle], None], scope: Scope, receive: Receive, send: Send
