@@ -57,11 +57,17 @@ class Page(Generic[Row]):
 class PageInfo:
     page: strawberry.Private[Page[Any]]
 
-    @strawberry.field(description="True when more follows after `endCursor`.")
+    @strawberry.field(
+        description="True when more follows after `endCursor`. Paging backward from `before` it is always true, "
+        "also when nothing is there any more."
+    )
     def has_next_page(self) -> bool:
         return self.page.has_next
 
-    @strawberry.field(description="True when something comes before `startCursor`.")
+    @strawberry.field(
+        description="True when something comes before `startCursor`. Paging forward from `after` it is always "
+        "true, also when nothing is there any more."
+    )
     def has_previous_page(self) -> bool:
         return self.page.has_previous
 
@@ -147,7 +153,11 @@ class Window:
         return values
 
     def page(self, rows: Sequence[Row]) -> Page[Row]:
-        """The page in what `Shape.cut` has read. A cursor given on the other side stands for a row that is there."""
+        """The page in what `Shape.cut` has read.
+
+        On the other side of a cursor there was a row once. Whether one is left would cost a statement; to say that
+        there is none, as Relay's specification allows where nobody knows, would nearly always be wrong.
+        """
         more = len(rows) > self.size
         rows = rows[: self.size]
         if self.backward:
