@@ -60,7 +60,7 @@ class Viewer(Node):
 
     @strawberry.field(description="Address of the person's picture, if there is one.")
     def image(self, info: Info) -> URL | None:
-        return self._told(info, lambda row: row.image and URL(row.image))
+        return self._told(info, lambda row: URL(row.image) if row.image else None)
 
     @strawberry.field(description="When the account was made.")
     def created_at(self, info: Info) -> datetime:

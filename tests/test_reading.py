@@ -39,6 +39,12 @@ async def test_the_viewer_shows_the_table_not_the_token(api: Api, ada: Person) -
     assert data == {"viewer": {"name": "Countess", "image": "https://x.test/a.png"}}
 
 
+async def test_an_empty_address_is_no_picture(api: Api, ada: Person) -> None:
+    await api.issuer.connection.execute("UPDATE \"user\" SET image = ''")
+    data = await api.data(ada, "{ viewer { image user { image } } }")
+    assert data == {"viewer": {"image": None, "user": {"image": None}}}
+
+
 async def test_the_viewer_of_a_deleted_account_is_signed_out(api: Api, ada: Person) -> None:
     await api.issuer.connection.execute('DELETE FROM "user"')
     [error] = await api.errors(ada, "{ viewer { name } }")
