@@ -272,6 +272,9 @@ async def test_a_bad_patch_and_a_bad_filter_are_both_told(api: Api, ada: Person)
     assert await refusal(api, ada, UPDATE_MANY, select=select, patch=patch) == [in_filter, *in_patch]
     assert await refusal(api, ada, UPDATE_MANY, select={"ids": [task["id"]]}, patch=patch) == in_patch
     assert await refusal(api, ada, DELETE_MANY, select=select) == [in_filter]
+    of_whom = {"filter": {"assignee": {"in": [ada.global_id, "junk"]}}}
+    in_list = ("INVALID", ["input", "select", "filter", "assignee", "in", "1"])
+    assert await refusal(api, ada, DELETE_MANY, select=of_whom) == [in_list]
     nobody = {"assigneeId": str(GlobalID("User", "nobody"))}
     refused = await refusal(api, ada, UPDATE_MANY, select={"filter": {}}, patch=nobody)
     assert refused == [("INVALID", ["input", "patch", "assigneeId"])]

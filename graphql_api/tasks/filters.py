@@ -172,7 +172,8 @@ class _Reading:
             if name == "is_null":
                 yield (column, name, value)
             elif isinstance(value, list):
-                yield (column, name, self._put_aside([self._value(item, here, comparator) for item in value]))
+                values = [self._value(item, f"{here}[{place}]", comparator) for place, item in enumerate(value)]
+                yield (column, name, self._put_aside(values))
             else:
                 yield (column, name, self._put_aside(self._value(value, here, comparator)))
 
