@@ -66,6 +66,15 @@ async def test_a_percent_encoded_bearer_counts(api: Api, ada: Person) -> None:
     assert await who(api.client, bearer(signed_token)) == ada.email
 
 
+@pytest.mark.parametrize("token", ["one.dot", "one.dot.more"])
+async def test_a_session_token_may_have_dots(api: Api, ada: Person, token: str) -> None:
+    """Those that Better Auth makes have none. With one dot, the signed token has three parts, as a JWT has."""
+    await session_of(api.issuer, ada, token)
+    signed_token = sign(token, SECRET)
+    for headers in (cookie(signed_token), bearer(signed_token), bearer(quote(signed_token, safe=""))):
+        assert await who(api.client, headers) == ada.email
+
+
 async def test_a_signature_in_another_base64_is_refused(api: Api, ada: Person) -> None:
     await session_of(api.issuer, ada, token_with_plus_and_slash())
     signed_token = sign(token_with_plus_and_slash(), SECRET)

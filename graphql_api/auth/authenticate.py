@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from graphql_api.auth.identity import BadCredential, Identity
-from graphql_api.auth.sessions import Sessions, cookie_value, unsign
+from graphql_api.auth.sessions import SIGNATURE_ENDS, Sessions, cookie_value, unsign
 from graphql_api.auth.tables import Tables
 from graphql_api.database import Database
 from graphql_api.errors import Code, RequestError
@@ -108,7 +108,7 @@ class Authenticator:
 
     async def _verified(self, credential: str, *, is_bearer: bool, anew: bool) -> Identity:
         digest = _digest(f"{'Bearer' if is_bearer else 'Cookie'} {credential}".encode("latin-1"))
-        is_token = is_bearer and credential.count(".") == 2
+        is_token = is_bearer and credential.count(".") == 2 and not credential.endswith(SIGNATURE_ENDS)
         known = self._known.get(digest)
         if known is not None and (is_token or not anew):
             return known

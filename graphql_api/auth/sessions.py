@@ -17,6 +17,8 @@ from graphql_api.database import Database, Statement
 from graphql_api.instants import moment
 
 SIGNATURE_LENGTH = 44  # 32 bytes in standard base64 with padding
+SIGNATURE_ENDS = ("=", "%3D", "%3d")
+"""The padding, percent-encoded or not. A JWT has none: so they are told apart where a session token has a dot."""
 
 
 def cookie_value(headers: Sequence[str], name: str) -> str | None:
