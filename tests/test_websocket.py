@@ -71,6 +71,14 @@ async def test_a_slash_at_the_end_makes_no_difference(running: Server) -> None:
         assert await client.receive() == {"type": "connection_ack"}
 
 
+async def test_the_handshake_is_answered_with_the_id_of_its_request(running: Server) -> None:
+    for headers in ({"X-Request-Id": "r-1"}, {}):
+        async with stranger(running.address, additional_headers=headers) as client:
+            assert client.connection.response is not None
+            id = client.connection.response.headers["X-Request-Id"]
+            assert id == headers.get("X-Request-Id", id)
+
+
 async def test_who_subscribes_without_an_introduction_is_sent_away(running: Server) -> None:
     async with stranger(running.address) as client:
         await client.subscribe(WHO)

@@ -14,6 +14,9 @@ from graphql_api.telemetry.logs import request_id
 
 PLAIN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
+ANSWERS = frozenset({"http.response.start", "websocket.accept"})
+"""The messages that have headers."""
+
 
 class RequestId:
     """Takes the id from `X-Request-Id` where a proxy has set a plain one, and answers with it.
@@ -35,7 +38,7 @@ class RequestId:
         request_id.set(id)  # in the context of the request's own task
 
         def send_with_id(message: Message) -> Awaitable[None]:
-            if message["type"] == "http.response.start":
+            if message["type"] in ANSWERS:
                 message["headers"] = [*message["headers"], (b"x-request-id", id.encode())]
             return send(message)
 
