@@ -11,7 +11,7 @@ from strawberry import UNSET
 from graphql_api.context import Info
 from graphql_api.errors import Code, RequestError, unauthenticated
 from graphql_api.relay import cursors, ids
-from graphql_api.relay.connections import After, Before, First, Last, Window, given
+from graphql_api.relay.connections import After, Before, First, FirstAlone, Last, Window, given
 from graphql_api.relay.ids import ID_DESCRIPTION, Node
 from graphql_api.scalars import URL
 from graphql_api.tasks import log, orders, reads
@@ -109,7 +109,7 @@ class Viewer(Node):
         description="What happened to the viewer's tasks, oldest first: page with `after` to catch up from any cursor "
         "ever received. One that is older than what is kept ends with CURSOR_EXPIRED."
     )
-    async def task_events(self, info: Info, first: First = UNSET, after: After = UNSET) -> TaskEventConnection:
+    async def task_events(self, info: Info, first: FirstAlone = UNSET, after: After = UNSET) -> TaskEventConnection:
         window = Window.of(log.OLDEST_FIRST, first, after, None, None)
         return TaskEventConnection(page=window.page(await log.page(info.context.database, self.user_id, window)))
 

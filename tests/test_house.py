@@ -1,5 +1,6 @@
 """The house is in order: format, lint, types, floors, and the documents that are made from code."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,15 @@ def test_everything_in_the_schema_is_described() -> None:
 def test_no_description_only_repeats_a_name() -> None:
     for place, description in _descriptions(build()):
         assert description.rstrip(".").replace(" ", "").lower() != place.rsplit(".")[-1].lower(), place
+
+
+def test_an_argument_speaks_of_no_other_that_its_field_has_not() -> None:
+    paging = {"first", "after", "last", "before"}
+    for name, graphql_type in build().type_map.items():
+        if not name.startswith("__") and is_object_type(graphql_type):
+            for field_name, field in graphql_type.fields.items():
+                named = {word for one in field.args.values() for word in re.findall(r"`(\w+)`", one.description or "")}
+                assert named & paging <= field.args.keys(), f"{name}.{field_name}"
 
 
 def _descriptions(schema: GraphQLSchema) -> list[tuple[str, str]]:

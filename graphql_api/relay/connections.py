@@ -29,6 +29,10 @@ First = Annotated[
         description="The first so many, from 1 to 100; 20 when no size is given. Not together with `last`."
     ),
 ]
+FirstAlone = Annotated[
+    int | None, strawberry.argument(description="The first so many, from 1 to 100; 20 when it is not given.")
+]
+"""Of a list that is read from its beginning only."""
 After = Annotated[str | None, strawberry.argument(description="Only what comes after this cursor.")]
 Last = Annotated[
     int | None,

@@ -15,7 +15,7 @@ from graphql_api.context import Info
 from graphql_api.errors import PayloadError
 from graphql_api.instants import answered, moment
 from graphql_api.relay import cursors, ids
-from graphql_api.relay.connections import After, First, Page, PageInfo, Window
+from graphql_api.relay.connections import After, FirstAlone, Page, PageInfo, Window
 from graphql_api.relay.ids import ID_DESCRIPTION, GlobalID, Node
 from graphql_api.relay.keyset import Order
 from graphql_api.relay.lookahead import Selected, selected
@@ -109,7 +109,7 @@ class Task(Node):
     @strawberry.field(
         description="What happened to this task since the viewer sees it, newest first; as far back as it is kept."
     )
-    async def history(self, info: Info, first: First = UNSET, after: After = UNSET) -> "TaskEventConnection":
+    async def history(self, info: Info, first: FirstAlone = UNSET, after: After = UNSET) -> "TaskEventConnection":
         window = Window.of(log.NEWEST_FIRST, first, after, None, None)
         rows = await info.context.loader(HistoryLoader).load((self.row["id"], window))
         return TaskEventConnection(page=window.page(rows))
