@@ -496,6 +496,20 @@ async def test_a_bad_credential_of_the_handshake_is_sent_away(running: Server) -
             assert (await client.closing())[0] == 4403
 
 
+async def test_an_unexpected_failure_of_the_introduction_is_masked_and_logged_once(
+    running: Server, issuer: Issuer, ada: Person, caplog: pytest.LogCaptureFixture
+) -> None:
+    signed_in = await issuer.sign_in(ada)
+    await issuer.connection.execute("ALTER TABLE session DROP COLUMN token")
+    async with stranger(running.address, additional_headers={"X-Request-Id": "r-1"}) as client:
+        await client.send(type="connection_init", payload=bearer(signed_in))
+        masked = "Something went wrong on our side. If it happens again, report this request: r-1"
+        assert await client.closing() == (1013, masked)
+    [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "r-1" in record.getMessage()
+    caplog.clear()
+
+
 async def test_without_the_database_a_client_is_told_to_come_again(database_url: str, issuer: Issuer) -> None:
     line = Line(database_url)
     await line.mend()

@@ -95,8 +95,10 @@ class _Connection:
                         await self._heed(await self._receive())
                 finally:
                     watching.cancel()
-        except RequestError as error:
-            raise _closed(formatted([error])) from None
+        except (Closed, WebSocketDisconnect):
+            raise
+        except Exception as reason:
+            raise _closed(formatted(errors_of(reason))) from None
 
     async def stop(self) -> None:
         """End all that runs, without a word to the client."""
