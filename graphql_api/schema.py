@@ -18,7 +18,6 @@ from graphql_api.tasks.loaders import AcquaintanceLoader, EventLoader, TaskLoade
 from graphql_api.tasks.mutations import TaskMutation
 from graphql_api.tasks.schema import TaskQuery, TaskSubscription
 from graphql_api.tasks.types import ConflictError, Task, TaskEvent, columns_of_task, event_cursor
-from graphql_api.users.loaders import UserLoader
 from graphql_api.users.types import User, user_id
 from graphql_api.viewer import Viewer
 
@@ -81,10 +80,8 @@ async def _node(info: Info, id: str, columns: frozenset[str]) -> Node | None:
         row = await info.context.loader(EventLoader).load(cursor)
         return None if row is None else TaskEvent(row=row)
     if person := user_id(id):
-        if person != viewer_id and not await info.context.loader(AcquaintanceLoader).load(person):
-            return None
-        exists = await info.context.loader(UserLoader).load(person)
-        return await User.load(person, info) if exists else None
+        known = person == viewer_id or await info.context.loader(AcquaintanceLoader).load(person)
+        return await User.load(person, info) if known else None
     return Viewer(user_id=viewer_id) if id == str(GlobalID("Viewer", viewer_id)) else None
 
 

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from graphql_api.auth import fetched_keys
+from graphql_api.relay.ids import GlobalID
 from tests.asking import ask, bearer, refusal, who
 from tests.client import serving, settings
 from tests.clock import Clock
@@ -284,6 +285,24 @@ async def viewer(client: httpx.AsyncClient, key: SigningKey, query: str = EVERYT
 async def test_the_viewer_is_known_from_the_claims(elsewhere: httpx.AsyncClient, key_server: KeyServer) -> None:
     answer = await viewer(elsewhere, key_server.keys[0], image="https://example.com/ada.png")
     assert answer == {"data": {"viewer": CLAIMED}}
+
+
+async def test_who_shares_a_task_is_found_by_id_and_nobody_else(
+    elsewhere: httpx.AsyncClient, key_server: KeyServer
+) -> None:
+    [key] = key_server.keys
+    ada, bob, eve = (str(GlobalID("User", id)) for id in ("ada", "bob", "eve"))
+    creation = (
+        f'mutation {{ createTask(input: {{title: "x", assigneeId: "{bob}"}}) {{ task {{ assignee {{ id }} }} }} }}'
+    )
+    assert (await viewer(elsewhere, key, creation))["data"]["createTask"] == {"task": {"assignee": {"id": bob}}}
+    people = f'{{ node(id: "{bob}") {{ id }} nodes(ids: ["{ada}", "{bob}", "{eve}"]) {{ id }} }}'
+    both = {"node": {"id": bob}, "nodes": [{"id": ada}, {"id": bob}, None]}
+    assert await viewer(elsewhere, key, people) == {"data": both}
+    assert await viewer(elsewhere, key, people, sub="bob") == {"data": both}
+    assert await viewer(elsewhere, key, people, sub="eve") == {
+        "data": {"node": None, "nodes": [None, None, {"id": eve}]}
+    }
 
 
 async def test_the_claims_may_leave_name_and_email_out(elsewhere: httpx.AsyncClient, key_server: KeyServer) -> None:

@@ -123,6 +123,7 @@ async def test_an_owner_without_a_user_row_is_unknown(api: Api, ada: Person, bob
     await api.issuer.connection.execute('DELETE FROM "user" WHERE id = $1', bob.id)
     data = await api.data(ada, "query($id: ID!) { task(id: $id) { owner { id name } } }", id=task["id"])
     assert data["task"]["owner"] == {"id": bob.global_id, "name": "Unknown user"}
+    assert await api.data(ada, NODE, id=bob.global_id) == {"node": {"__typename": "User", "id": bob.global_id}}
 
 
 async def test_another_way_to_write_the_id_of_a_task_is_none(api: Api, ada: Person) -> None:
