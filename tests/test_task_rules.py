@@ -1,5 +1,6 @@
 """The rules of a task that the database keeps for every writer: SQL by hand, an import, or this server."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +10,8 @@ import asyncpg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tests.conftest import until_somebody_waits
 
 EARLIER = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ID = UUID(int=1)
@@ -297,6 +300,31 @@ async def test_every_change_counts_whatever_the_writer_says_of_it(task: Task) ->
     assert row["version"] == 2
     assert row["updated_at"] > EARLIER
     assert (await task.set("due_date = now()"))["version"] == 3
+
+
+async def test_a_later_change_has_a_later_time_however_early_it_began(task: Task, database_url: str) -> None:
+    early = await asyncpg.connect(database_url)
+    try:
+        await early.execute("BEGIN; SELECT now()")
+        async with task.connection.transaction():
+            await task.connection.execute("SELECT FROM tasks FOR UPDATE")
+            waiting = asyncio.create_task(early.execute("UPDATE tasks SET completed = true"))
+            await until_somebody_waits(task.connection)
+            first = await task.set("title = 'Buy cream'")
+        await waiting
+        await early.execute("COMMIT")
+        second = await task.row()
+        assert second["version"] == first["version"] + 1
+        assert first["updated_at"] < second["updated_at"] == second["completed_at"]
+    finally:
+        await early.close()
+
+
+async def test_the_times_of_a_new_task_are_equal(connection: asyncpg.Connection) -> None:
+    insert = "INSERT INTO tasks (user_id, title, completed, updated_at) VALUES ('ada', 'x', true, NULL) RETURNING *"
+    row = await connection.fetchrow(insert)
+    assert row is not None
+    assert row["created_at"] == row["updated_at"] == row["completed_at"]
 
 
 async def test_a_new_task_begins_at_version_one(connection: asyncpg.Connection) -> None:
