@@ -13,9 +13,10 @@ import pytest
 
 from graphql_api import migrations
 from graphql_api.auth.sessions import sign
+from graphql_api.relay.ids import GlobalID
 from graphql_api.settings import ConfigurationError
 from tests.asking import ask, bearer, cookie, refusal, who
-from tests.client import CREATE, serving, settings
+from tests.client import CREATE, CREATE_MANY, RESTORE, serving, settings
 from tests.conftest import execute
 from tests.issuer import SECRET, Issuer, Person, SigningKey, default_claims
 from tests.layouts import LAYOUTS, Layout
@@ -76,6 +77,27 @@ async def test_jwt_and_session_are_the_same_person(empty_database: str, layout: 
         counts = {"query": "{ viewer { taskCounts { total } } }"}
         found = await client.post("/graphql", json=counts, headers=bearer(SIGNED))
         assert found.json() == {"data": {"viewer": {"taskCounts": {"total": 1}}}}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+async def test_who_is_gone_makes_no_task_though_the_token_lives(empty_database: str, layout: Layout) -> None:
+    async with laid_out(empty_database, layout) as (client, token):
+
+        async def answer(mutation: str, **values: Any) -> Any:
+            body = {"query": mutation, "variables": {"input": values}}
+            return (await client.post("/graphql", json=body, headers=bearer(token))).json()
+
+        made = await answer(CREATE, title="Buy milk", assigneeId=str(GlobalID("User", layout.ids[1])))
+        task = made["data"]["createTask"]["task"]["id"]
+        await execute(empty_database, f"DELETE FROM {layout.user} WHERE id = '{layout.ids[0]}'")
+        for mutation, values in (
+            (CREATE, {"title": "Buy bread"}),
+            (CREATE_MANY, {"tasks": [{"title": "Buy bread"}]}),
+            (RESTORE, {"id": task}),
+        ):
+            [error] = (await answer(mutation, **values))["errors"]
+            assert error["message"] == "The account of this credential no longer exists; sign in again."
+            assert error["extensions"]["code"] == "UNAUTHENTICATED"
 
 
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Los_Angeles", "UTC"])

@@ -21,7 +21,7 @@ from graphql_api.migrations.revisions import PROJECT
 from graphql_api.settings import ConfigurationError, Settings
 from graphql_api.tasks.models import TaskRow
 from tests.client import settings
-from tests.conftest import execute, new_database
+from tests.conftest import execute, new_database, until_somebody_waits
 from tests.layouts import LAYOUTS, Layout
 
 SHAPE = """
@@ -160,14 +160,95 @@ async def test_tasks_go_with_their_owner_and_assignments_with_the_assignee(empty
     assert await fetch(empty_database, "SELECT title, assigned_to, version FROM tasks") == [("his", None, 2)]
 
 
-async def test_nobody_else_can_delete_through_the_trigger(empty_database: str) -> None:
+async def test_who_is_no_user_gets_no_task(empty_database: str, layout: Layout) -> None:
+    ada, bob = layout.ids
+    await execute(empty_database, layout.tables, layout.people)
+    await migrations.upgrade(Settings(database_url=empty_database, **layout.settings))
+    insert = "INSERT INTO tasks (user_id, title, assigned_to) VALUES ('{}', 'x', '{}')"
+    async with connected(empty_database) as connection:
+        await connection.execute(insert.format(ada, bob))
+        for nobody in ("nobody", "3", f"0{ada}", "2147483648", f"{{{ada}}}", "00000000-0000-4000-8000-000000000000"):
+            for key, statement in (
+                ("tasks_user_id_fkey", insert.format(nobody, bob)),
+                ("tasks_user_id_fkey", f"UPDATE tasks SET user_id = '{nobody}'"),
+                ("tasks_assigned_to_fkey", insert.format(ada, nobody)),
+                ("tasks_assigned_to_fkey", f"UPDATE tasks SET assigned_to = '{nobody}'"),
+            ):
+                with pytest.raises(asyncpg.ForeignKeyViolationError) as refused:
+                    await connection.execute(statement)
+                assert refused.value.constraint_name == key
+
+
+async def test_a_task_that_comes_while_its_owner_goes_is_refused(empty_database: str, layout: Layout) -> None:
+    await execute(empty_database, layout.tables, layout.people)
+    await migrations.upgrade(Settings(database_url=empty_database, **layout.settings))
+    async with connected(empty_database) as other, other.transaction():
+        await other.execute(f"DELETE FROM {layout.user} WHERE id = '{layout.ids[0]}'")
+        coming = asyncio.create_task(
+            execute(empty_database, f"INSERT INTO tasks (user_id, title) VALUES ('{layout.ids[0]}', 'x')")
+        )
+        await asyncio.wait_for(until_somebody_waits(other), 30)
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        await coming
+
+
+async def test_an_owner_who_goes_while_a_task_comes_takes_it_along(empty_database: str, layout: Layout) -> None:
+    await execute(empty_database, layout.tables, layout.people)
+    await migrations.upgrade(Settings(database_url=empty_database, **layout.settings))
+    async with connected(empty_database) as other, other.transaction():
+        await other.execute(f"INSERT INTO tasks (user_id, title) VALUES ('{layout.ids[0]}', 'x')")
+        await execute(empty_database, f"UPDATE {layout.user} SET name = 'Ada'")  # waits for nobody
+        going = asyncio.create_task(execute(empty_database, f"DELETE FROM {layout.user} WHERE id = '{layout.ids[0]}'"))
+        await asyncio.wait_for(until_somebody_waits(other), 30)
+    await going
+    assert await fetch(empty_database, "SELECT title FROM tasks") == []
+
+
+async def test_what_an_older_version_linked_is_linked_anew(empty_database: str) -> None:
+    """It had one of the two triggers, so that users who were gone could still get tasks."""
+    layout, settings = LAYOUTS["uuid ids"], Settings(database_url=empty_database)
+    await execute(empty_database, layout.tables, layout.people)
+    await migrations.upgrade(settings)
+    await migrations.downgrade(settings, "0003")
+    await execute(empty_database, f"INSERT INTO tasks (user_id, title) VALUES ('{layout.ids[0]}', 'a'), ('gone', 'b')")
+    done = await migrations.upgrade(settings)
+    assert 'Linked tasks to public."user": they are deleted with their owner.' in done
+    assert await migrations.upgrade(settings) == ["The database was up to date."]
+    await execute(empty_database, "UPDATE tasks SET title = title || '!'")
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        await execute(empty_database, "INSERT INTO tasks (user_id, title) VALUES ('gone', 'c')")
+
+
+async def test_the_link_goes_with_the_users_and_comes_again_with_others(empty_database: str) -> None:
+    settings = Settings(database_url=empty_database)
+    insert = "INSERT INTO tasks (user_id, title) VALUES ('{}', 'x')"
+    for layout in (LAYOUTS[name] for name in ("uuid ids", "camelCase, text ids", "serial ids")):
+        await execute(empty_database, layout.tables, layout.people)
+        await migrations.upgrade(settings)
+        await execute(empty_database, insert.format(layout.ids[0]))
+        with pytest.raises(asyncpg.ForeignKeyViolationError):
+            await execute(empty_database, insert.format("nobody"))
+        await execute(empty_database, 'DROP TABLE "user", session, account, verification, jwks CASCADE')
+        await execute(empty_database, insert.format("nobody"), "DELETE FROM tasks")
+
+
+async def test_users_of_another_table_take_the_link_over(empty_database: str) -> None:
+    uuid, text = LAYOUTS["uuid ids"], LAYOUTS["another schema"]
+    await execute(empty_database, uuid.tables, uuid.people, text.tables, text.people)
+    for layout in (uuid, text, uuid):
+        await migrations.upgrade(Settings(database_url=empty_database, **layout.settings))
+        await execute(empty_database, f"INSERT INTO tasks (user_id, title) VALUES ('{layout.ids[0]}', 'x')")
+
+
+@pytest.mark.parametrize("function", ["tasks_follow_users", "tasks_have_users"])
+async def test_nobody_else_can_use_the_functions_of_the_triggers(empty_database: str, function: str) -> None:
     await execute(empty_database, LAYOUTS["uuid ids"].tables)
     await migrations.upgrade(Settings(database_url=empty_database))
-    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="function tasks_follow_users"):
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match=f"function {function}"):
         await execute(
             empty_database,
             "SET ROLE graphql_api; CREATE TEMP TABLE mine (id text); "
-            "CREATE TRIGGER mine AFTER DELETE ON mine FOR EACH ROW EXECUTE FUNCTION tasks_follow_users()",
+            f"CREATE TRIGGER mine AFTER DELETE ON mine FOR EACH ROW EXECUTE FUNCTION {function}()",
         )
 
 
