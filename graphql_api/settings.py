@@ -136,7 +136,8 @@ class Settings(BaseModel):
     max_cost: int = Field(
         default=20_000,
         ge=1,
-        description="An operation that could read more objects than this is refused with COST_LIMIT_EXCEEDED.",
+        description="An operation that could read more objects than this is refused with COST_LIMIT_EXCEEDED; "
+        "leaves count too, those beyond 20 of an object.",
     )
     max_connections_per_user: int = Field(
         default=2000,
