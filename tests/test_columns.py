@@ -464,6 +464,38 @@ async def test_a_promise_of_a_promise_is_no_object(count: int) -> None:
         assert shown(await awaited(ours.execute({}, context, Links()))) == shown(expected)
 
 
+@strawberry.type
+class Pair:
+    number: int
+
+    @strawberry.field(graphql_type=Annotated["Thing", strawberry.lazy("tests.test_columns")])  # type: ignore[untyped-decorator]
+    def whole(self) -> Awaitable[Thing]:
+        return promise(Thing(number=self.number, misdeeds={}), 1)
+
+    @strawberry.field(graphql_type=Annotated["Thing", strawberry.lazy("tests.test_columns")])  # type: ignore[untyped-decorator]
+    def broken(self) -> Awaitable[Thing]:
+        return promise(ValueError("broken") if self.number else Thing(number=0, misdeeds={}), 1)
+
+
+@strawberry.type
+class Pairs:
+    @strawberry.field
+    def pairs(self) -> list[Pair]:
+        return [Pair(number=number) for number in range(MANY)]
+
+
+@pytest.mark.usefixtures("collects_afterwards")
+def test_what_is_to_be_awaited_beside_a_broken_promise_is_not_left_behind() -> None:
+    """Python would complain of a coroutine that nobody waits for."""
+    schema = strawberry.Schema(Pairs, config=StrawberryConfig(scalar_map=SCALARS))._schema
+    query = parse("{ pairs { whole { later } broken { text } } }")
+    expected, _ = outcome(world, partial(execute, schema, query, Pairs(), executor_class=Core))
+    assert [error.message for error in expected.errors or []] == ["broken"]
+    ours = plan(schema, query, Core)
+    for _ in range(2):
+        assert shown(outcome(world, partial(ours.execute, {}, root=Pairs()))[0]) == shown(expected)
+
+
 def test_few_objects_are_completed_one_by_one() -> None:
     ours = plan(SCHEMA, parse("{ things { text flag } }"), Core)
     _, calls = asked(ours, root(Random(1), MANY - 1, 0))

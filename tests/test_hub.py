@@ -114,7 +114,7 @@ class Follower:
                 self.seen.append(row["cursor"])
 
     async def saw(self, number: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(5):
             while len(self.seen) < number:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 

@@ -39,7 +39,7 @@ class Arguments:
     __slots__ = ("certain", "constants", "uncertain")
 
     def __init__(self, definition: GraphQLField, node: FieldNode, required: Container[str]) -> None:
-        """`required`: see there."""
+        """`required`: variables that always have a value other than null, as `required` finds them."""
         self.constants: dict[str, Any] = {}
         """Values that the document writes out."""
         self.certain: dict[str, str] = {}

@@ -37,8 +37,7 @@ def each(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Names]
 
     None where a field has a coroutine, or is a list or of an abstract type.
     """
-    names: Names = {}
-    names["fields"] = {field.key: field for field in fields}
+    names: Names = {"fields": {field.key: field for field in fields}}
     body, answer = ["run, rows.fields = rows.run, fields"], []
     if checks_its_class(type_):
         names["Own"] = own_class(type_)

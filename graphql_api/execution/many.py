@@ -108,7 +108,7 @@ def of_list(item: Place, listed: Selection, run: Run, values: list[Any], path: S
     except Exception:  # it will come again, in its place
         listed.each = None
         return None
-    parts = _finish(run, rest)
+    parts = _finish(run, rest, ())
     return _awaited(parts, answers) if parts else answers
 
 
@@ -139,10 +139,12 @@ def _selected(place: Place, rows: Rows, values: list[Any], kinds: set[type]) -> 
     return place.selection.each(rows, values)
 
 
-def _finish(run: Run, rest: Rest) -> Parts:
-    """Completes what is left over; gives what is to be waited for then."""
+def _finish(run: Run, rest: Rest, kept: Sequence[Promised]) -> Parts:
+    """Completes what is left over, after promises that are kept; gives what is to be waited for then."""
     parts: Parts = []
     try:
+        for promised in kept:
+            promised.complete(rest, parts)
         for column in rest.columns:
             column.complete(parts)
     except Exception:
@@ -164,9 +166,7 @@ async def _group(run: Run, batches: Iterable[Batch], group: Sequence[Promised]) 
     """Completes what comes with these batches, once they are settled, and then what is promised with it."""
     for batch in batches:
         await batch
-    rest = Rest()
-    alone = [part for promised in group for part in promised.complete(rest)]
-    if parts := [*alone, *_finish(run, rest)]:
+    if parts := _finish(run, Rest(), group):
         await together(parts)
 
 
@@ -190,7 +190,6 @@ class Column:
             try:
                 done = answers[place][key] = self.field.complete_any(run, odd.value, inside.path(place))
             except Exception as error:
-                answers[place][key] = None
                 inside.fail(place, error)
                 continue
             if type(done) in PENDING:
@@ -211,8 +210,9 @@ class Promised:
     rows: Rows
     promises: list[Promise[Any] | None]
 
-    def complete(self, rest: Rest) -> Parts:
-        """Puts what is selected of the promised objects into the answers; gives what is to be waited for."""
+    def complete(self, rest: Rest, parts: Parts) -> None:
+        """Puts what is selected of the promised objects into the answers; adds what they leave over, and what is to be
+        waited for where each is completed alone."""
         field = self.field
         rows = replace(self.rows, rest=Rest())
         inside = rows.inside(field)
@@ -224,7 +224,7 @@ class Promised:
             except Exception as error:
                 inside.fail(place, error)
         if not kept:
-            return []
+            return
         some = rows.some([*kept])
         some.answers = [rows.answers[place] for place in kept]
         values = [*kept.values()]
@@ -232,12 +232,12 @@ class Promised:
             done = _selected(field, some.inside(field), values, {*map(type, values)})
         except Exception:
             rows.listed.each = None
-            return [self._complete_one(place, inside.path(place)) for place in kept]
+            parts += [self._complete_one(place, inside.path(place)) for place in kept]
+            return
         for answer, value in zip(some.answers, done, strict=True):
             answer[field.key] = value
         rest.columns += rows.rest.columns
         rest.promised += rows.rest.promised
-        return []
 
     async def _complete_one(self, place: int, path: Steps) -> None:
         promise = self.promises[place]

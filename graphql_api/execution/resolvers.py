@@ -141,7 +141,7 @@ def call(definition: GraphQLField, schema: Schema | None) -> Call | None:
     wanted = None if theirs is None else theirs.base_resolver
     if theirs is None or wanted is None or schema is None or schema.exception_handlers:
         return None
-    if type(wanted).__call__ is not StrawberryResolver.__call__:
+    if type(wanted).__call__ is not StrawberryResolver.__call__:  # there is more to calling it than the function
         return None
     function: Callable[..., Any] = wanted.wrapped_func if callable(wanted.wrapped_func) else wanted
     if is_coroutine(definition) and not iscoroutinefunction(function):

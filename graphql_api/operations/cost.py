@@ -46,6 +46,7 @@ COUNT_COST = 100
 """Of a field called `…Count` or `…Counts`: it goes through all rows to give numbers."""
 CHANGE_COST = 10
 FREE_LEAVES = 20
+"""Of an object; those of one type that are asked for several times count each time."""
 BULK_SIZE = 1_000
 """So many objects a change may change and answer that is named in the plural, `…Tasks`: how many pass a filter is not
 known before."""
