@@ -254,11 +254,13 @@ def document(random: Random, directive: str = "") -> str:
         return f"{{ {' '.join(named)} }}"
 
     def of_edges() -> str:
-        parts = ["cursor", f"node {of_things()}", f"other {of_things()}", "__typename"]
+        node, other = ("{ ...shared }",) * 2 if random.random() < 0.3 else (of_things(), of_things())
+        parts = ["cursor", f"node {node}", f"other {other}", "__typename"]
         return f"{{ {' '.join(random.sample(parts, random.randint(1, 4)))} }}"
 
     edges, things = random.choice(["edges", "someEdges"]), random.choice(["things", "someThings"])
-    return f"query ($to: Int!, $perhaps: Int) {directive}\n{{ {edges} {of_edges()} {things} {of_things()} }}"
+    query = f"query ($to: Int!, $perhaps: Int) {directive}\n{{ {edges} {of_edges()} {things} {of_things()} }}"
+    return f"{query} fragment shared on Thing {of_things()}"
 
 
 def root(random: Random, count: int, wrong: float) -> Query:
