@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from types import FrameType
 from typing import Any
 
-import asyncpg
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -23,7 +22,7 @@ from graphql_api import __version__, migrations, schema
 from graphql_api.auth import tables
 from graphql_api.auth.authenticate import Authenticator
 from graphql_api.auth.tables import Tables
-from graphql_api.database import LOST, Database
+from graphql_api.database import Database, connect
 from graphql_api.errors import Code
 from graphql_api.events import Hub
 from graphql_api.http import health
@@ -111,12 +110,7 @@ async def inspect(settings: Settings) -> Tables:
             "Nobody could sign in: set AUTH_URL=https://app.example.com (the origin of Better Auth) to accept its "
             "JWTs, BETTER_AUTH_SECRET (the same as Better Auth's) to accept its sessions, or both"
         )
-    try:
-        connection = await asyncpg.connect(
-            settings.database_url, timeout=settings.connect_timeout_seconds, statement_cache_size=0
-        )
-    except (*LOST, asyncpg.PostgresError, ValueError) as error:
-        raise ConfigurationError(f"DATABASE_URL: no connection to the database: {str(error) or repr(error)}") from error
+    connection = await connect(settings)
     try:
         async with connection.transaction():  # so that a pooler does not change the server between two questions
             if problem := await migrations.verdict(connection):

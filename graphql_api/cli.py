@@ -220,12 +220,11 @@ def _export_schema(_: argparse.Namespace) -> None:
 
 
 def _token(options: argparse.Namespace) -> None:
-    import asyncpg
-
+    from graphql_api.database import connect
     from graphql_api.dev import better_auth
 
     async def make(settings: Settings) -> str:
-        connection = await asyncpg.connect(settings.database_url)
+        connection = await connect(settings)
         try:
             return await better_auth.token(connection, options.user, settings)
         finally:
@@ -241,16 +240,15 @@ def _token(options: argparse.Namespace) -> None:
 
 
 def _dev(options: argparse.Namespace) -> None:
-    import asyncpg
-
     from graphql_api import migrations
+    from graphql_api.database import connect
     from graphql_api.dev import better_auth
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the database is stopped on the way out
 
     async def prepare(settings: Settings) -> tuple[str, str] | None:
         """A token and a session of the first demo user; None in a database whose people are Better Auth's own."""
-        connection = await asyncpg.connect(settings.database_url)
+        connection = await connect(settings)
         try:
             is_ours = await better_auth.prepare(connection, settings)
             print("\n".join(await migrations.upgrade(settings)))

@@ -24,7 +24,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from graphql_api import instants
 from graphql_api.errors import Code, RequestError, Unavailable
 from graphql_api.pool import Pool
-from graphql_api.settings import Settings
+from graphql_api.settings import ConfigurationError, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -238,6 +238,29 @@ class Database:
                     raise Unavailable from error
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1)
+
+
+async def connect(settings: Settings, *, past_pooler: bool = False) -> asyncpg.Connection:
+    """A connection of its own, as the user of DATABASE_URL and not under the role, for what comes before serving.
+
+    `past_pooler`: by DATABASE_URL_DIRECT, where that is set. Nothing stays prepared on it: a pooler would hand that to
+    somebody else. Raises `ConfigurationError` with the name of the variable when there is no connection.
+    """
+    name, url, server_settings = "DATABASE_URL", settings.database_url, {}
+    if past_pooler:
+        if settings.database_url_direct:
+            name, url = "DATABASE_URL_DIRECT", settings.database_url_direct
+    elif not settings.behind_transaction_pooler:
+        server_settings["role"] = "none"  # to be refused now where the role itself would be refused later
+    try:
+        return await asyncpg.connect(
+            url, timeout=settings.connect_timeout_seconds, statement_cache_size=0, server_settings=server_settings
+        )
+    except (*LOST, asyncpg.PostgresError, ValueError) as error:
+        message = f"{name}: no connection to the database: {str(error) or repr(error)}"
+        if isinstance(error, asyncpg.ProtocolViolationError):
+            message += "; if it leads to a pooler, set DATABASE_POOLER=transaction"
+        raise ConfigurationError(message) from error
 
 
 _DIALECT = asyncpg_dialect.dialect()  # type: ignore[no-untyped-call]

@@ -2,8 +2,9 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,43 @@ async def test_two_starters_at_once_migrate_once(empty_database: str) -> None:
     first, second = sorted(await asyncio.gather(migrations.upgrade(settings), migrations.upgrade(settings)))
     assert first == ["The database was up to date."]
     assert sum(line.startswith("Upgraded") for line in second) == len(migrations.revisions())
+
+
+async def test_it_leaves_nothing_on_the_connection_of_a_pooler(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = []
+
+    class Watched(asyncpg.Connection):
+        async def close(self, **options: Any) -> None:
+            left.append(await self.fetchval("SELECT count(*) FROM pg_prepared_statements"))
+            await super().close(**options)
+
+    monkeypatch.setattr(asyncpg, "connect", partial(asyncpg.connect, connection_class=Watched))
+    settings = Settings(database_url=empty_database, link_users=False)
+    await migrations.upgrade(settings)
+    await migrations.maintain(settings)
+    await migrations.downgrade(settings, "base")
+    assert left == [0, 0, 0]
+
+
+@pytest.mark.parametrize("variable", ["DATABASE_URL", "DATABASE_URL_DIRECT"])
+@pytest.mark.parametrize("work", [migrations.upgrade, migrations.maintain])
+async def test_a_database_that_cannot_be_reached_is_told_with_its_variable(
+    empty_database: str, work: Callable[[Settings], Awaitable[list[str]]], variable: str
+) -> None:
+    urls = {"database_url": empty_database} | {variable.lower(): empty_database.replace("/test_", "/no_")}
+    with pytest.raises(ConfigurationError, match=f'^{variable}: no connection to the database: .*"no_.*does not exist'):
+        await work(Settings(**urls))
+
+
+@pytest.mark.parametrize("thing", ["TABLE tasks ()", "TYPE task_status AS ENUM ()"])
+async def test_what_stands_in_the_way_is_told_and_left_alone(empty_database: str, thing: str) -> None:
+    await execute(empty_database, f"CREATE {thing}")
+    before = await fetch(empty_database, LEFT_BEHIND)
+    with pytest.raises(ConfigurationError, match=r"\"task\w+\" already exists.*; what was begun is undone"):
+        await migrations.upgrade(Settings(database_url=empty_database))
+    assert await fetch(empty_database, LEFT_BEHIND) == before
 
 
 async def test_it_gives_up_rather_than_queue_behind_a_long_transaction(

@@ -21,6 +21,8 @@ CREATE = 'mutation { createTask(input: { title: "Once" }) { task { title } error
 UNAVAILABLE = "The database does not answer right now. Try again in a few seconds."
 BACKEND = Statement(sa.select(sa.func.pg_backend_pid()))()
 NAP = Statement(sa.select(sa.func.pg_sleep(0.01)))()
+ASKS_FOR_TLS = (80877103).to_bytes(4)
+"""What a client of PostgreSQL says first."""
 
 
 class Line:
@@ -134,6 +136,25 @@ async def test_the_server_does_not_start_without_a_database(line: Line) -> None:
     await line.cut()
     [message] = await last_words(line.url)
     assert message.startswith("graphql-api: DATABASE_URL: no connection to the database: ")
+
+
+async def test_a_pooler_that_nobody_has_told_of_is_told() -> None:
+    async def refuse(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        """As PgBouncer refuses every setting of a connection that it does not track."""
+        while (message := await client.readexactly(int.from_bytes(await client.readexactly(4)) - 4)) == ASKS_FOR_TLS:
+            to_client.write(b"N")
+        if b"\0role\0" in message:
+            error = b"SFATAL\0C08P01\0Munsupported startup parameter: role\0\0"
+            to_client.write(b"E" + (len(error) + 4).to_bytes(4) + error)
+        to_client.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1") as pooler:
+        port = pooler.sockets[0].getsockname()[1]
+        [message] = await last_words(f"postgresql://ada@127.0.0.1:{port}/tasks")
+    assert message == (
+        "graphql-api: DATABASE_URL: no connection to the database: unsupported startup parameter: role; "
+        "if it leads to a pooler, set DATABASE_POOLER=transaction"
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import asyncpg
 import sqlalchemy as sa
 
 from graphql_api.auth import tables
+from graphql_api.database import connect
 from graphql_api.migrations.partitions import renew
 from graphql_api.migrations.readiness import verdict
 from graphql_api.migrations.revisions import PROJECT, current, revisions
@@ -82,10 +83,14 @@ async def transaction(settings: Settings) -> AsyncIterator[AsyncConnection]:
     """One transaction on a connection of its own, past the pooler where there is a way past it; one at a time."""
     from sqlalchemy.ext.asyncio import create_async_engine  # the server, which imports this room, needs none
 
-    url = settings.database_url_direct or settings.database_url
     engine = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=lambda: asyncpg.connect(url, timeout=settings.connect_timeout_seconds),
+        connect_args={
+            "async_creator_fn": lambda **_: connect(settings, past_pooler=True),
+            # behind a pooler, what is prepared under a name stays on the connection, and is in the way of the next run
+            "prepared_statement_cache_size": 0,
+            "prepared_statement_name_func": str,
+        },
         poolclass=sa.NullPool,
     )
     try:
@@ -101,6 +106,8 @@ async def transaction(settings: Settings) -> AsyncIterator[AsyncConnection]:
                 reason = "A table is in use by a long transaction"
             case asyncpg.InsufficientPrivilegeError.sqlstate:
                 reason = f"The user of DATABASE_URL may not do this ({cause})"
+            case asyncpg.DuplicateTableError.sqlstate | asyncpg.DuplicateObjectError.sqlstate:
+                reason = f"A name of ours is taken ({cause})"
             case _:
                 raise
         raise ConfigurationError(f"{reason}; what was begun is undone. Mend that and run it again.") from error
