@@ -467,13 +467,18 @@ async def test_a_database_behind_is_told_from_a_newer_one(database_url: str, mon
             await migrations.upgrade(Settings(database_url=database_url))
 
 
-async def test_a_user_who_may_not_act_as_the_role_is_sent_to_migrate(database_url: str) -> None:
+@pytest.mark.parametrize("right", ["SELECT", "REFERENCES"])
+async def test_a_user_who_may_not_act_as_the_role_is_sent_to_migrate_or_to_who_did(
+    database_url: str, right: str
+) -> None:
     login = "login_" + database_url.split("/test_")[1][:12]
-    await execute(database_url, f"CREATE ROLE {login} LOGIN", f"GRANT SELECT ON alembic_version TO {login}")
+    await execute(database_url, f"CREATE ROLE {login} LOGIN", f"GRANT {right} ON alembic_version TO {login}")
     try:
         async with connected(database_url.replace("postgres:@", f"{login}:@")) as connection:
-            assert await migrations.verdict(connection) == (
-                "The user of DATABASE_URL may not act as the role graphql_api. Run `graphql-api migrate`."
+            message = await migrations.verdict(connection)
+            assert message == (
+                "The user of DATABASE_URL may not act as the role graphql_api. "
+                f"Run `graphql-api migrate` as that user, or let who ran it run: GRANT graphql_api TO {login};"
             )
     finally:
         await execute(database_url, f"DROP OWNED BY {login}", f"DROP ROLE {login}")
@@ -489,3 +494,5 @@ async def test_the_server_does_not_start_when_better_auths_tables_are_newer_than
         await inspect(options)
     await migrations.upgrade(options)
     assert (await inspect(options)).session is not None
+            await execute(database_url, message.split("run: ")[1])
+            assert await migrations.verdict(connection) is None

@@ -9,12 +9,17 @@ from graphql_api.database import ROLE
 from graphql_api.migrations.revisions import current, revisions
 from graphql_api.migrations.role import MAY_ACT, may_read
 
+MAY_LOOK = "SELECT coalesce(has_table_privilege(to_regclass('alembic_version'), 'SELECT'), true)"
+"""True where there is none to look at."""
+
 
 async def verdict(connection: asyncpg.Connection) -> str | None:
     """What keeps the server from using this database, and what to do about it; None when nothing does.
 
     The connection is a plain one of the user of DATABASE_URL: one under the role cannot be had before `migrate`.
     """
+    if not await connection.fetchval(MAY_LOOK):
+        return await _may_not_act(connection)
     revision = await current(connection)
     *_, needed = known = revisions()
     if revision is None:
@@ -24,8 +29,16 @@ async def verdict(connection: asyncpg.Connection) -> str | None:
     if revision != needed:
         return f"The database is at revision {revision}, this version needs {needed}. Run `graphql-api migrate`."
     if not await connection.fetchval(MAY_ACT, ROLE):
-        return f"The user of DATABASE_URL may not act as the role {ROLE}. Run `graphql-api migrate`."
+        return await _may_not_act(connection)
     return None
+
+
+async def _may_not_act(connection: asyncpg.Connection) -> str:
+    user = await connection.fetchval("SELECT quote_ident(session_user)")
+    return (
+        f"The user of DATABASE_URL may not act as the role {ROLE}. "
+        f"Run `graphql-api migrate` as that user, or let who ran it run: GRANT {ROLE} TO {user};"
+    )
 
 
 async def unreadable(connection: asyncpg.Connection, found: Tables) -> str | None:
