@@ -401,6 +401,22 @@ async def test_somebody_elses_better_auth_tables_are_left_with_a_word_to_their_o
     assert await migrations.upgrade(settings) == ['Linked tasks to public."user": they are deleted with their owner.']
 
 
+async def test_tables_in_somebody_elses_schema_are_left_with_a_word_to_their_owner(server: str) -> None:
+    layout = LAYOUTS["another schema"]
+    await execute(server, "CREATE ROLE app LOGIN CREATEROLE", "CREATE DATABASE app OWNER app")
+    superuser = postgres.database_url(server, "app")
+    await execute(superuser, layout.tables)
+    options = settings(superuser.replace("postgres:@", "app:@"), **layout.settings)
+    done = await migrations.upgrade(options)
+    assert 'Could not link tasks to auth."user" (permission denied for schema auth)' in str(done)
+    with pytest.raises(ConfigurationError, match=r'may not read auth\."user", auth\.session, auth\.jwks yet'):
+        await inspect(options)
+    await execute(superuser, *(line.split("run: ")[1] for line in done if "run: " in line))
+    assert (await inspect(options)).session is not None
+    await execute(superuser, 'GRANT REFERENCES ON auth."user" TO app')
+    assert await migrations.upgrade(options) == ['Linked tasks to auth."user": they are deleted with their owner.']
+
+
 async def test_databases_share_the_role_and_the_last_one_takes_it_away(server: str) -> None:
     await execute(server, "CREATE DATABASE one", "CREATE DATABASE two")
     one, two = (Settings(database_url=postgres.database_url(server, name)) for name in ("one", "two"))
@@ -480,6 +496,8 @@ async def test_a_user_who_may_not_act_as_the_role_is_sent_to_migrate_or_to_who_d
                 "The user of DATABASE_URL may not act as the role graphql_api. "
                 f"Run `graphql-api migrate` as that user, or let who ran it run: GRANT graphql_api TO {login};"
             )
+            await execute(database_url, message.split("run: ")[1])
+            assert await migrations.verdict(connection) is None
     finally:
         await execute(database_url, f"DROP OWNED BY {login}", f"DROP ROLE {login}")
 
@@ -494,5 +512,3 @@ async def test_the_server_does_not_start_when_better_auths_tables_are_newer_than
         await inspect(options)
     await migrations.upgrade(options)
     assert (await inspect(options)).session is not None
-            await execute(database_url, message.split("run: ")[1])
-            assert await migrations.verdict(connection) is None

@@ -24,9 +24,10 @@ MAY_ACT = """
 """
 
 MAY_READ = """
-    SELECT has_schema_privilege($1, $2, 'USAGE') AND bool_and(has_column_privilege($1, $3, c, 'SELECT'))
-    FROM unnest($4::text[]) c
+    SELECT has_schema_privilege($1, $2, 'USAGE') AND bool_and(has_column_privilege($1, t.oid, c, 'SELECT'))
+    FROM pg_class t, unnest($4::text[]) c WHERE relnamespace = to_regnamespace(quote_ident($2)) AND relname = $3
 """
+"""By the catalogue: who may not use the schema may not name the table."""
 
 
 async def admit(driver: asyncpg.Connection) -> None:
@@ -71,20 +72,21 @@ async def let_read(driver: asyncpg.Connection, table: sa.Table) -> list[str]:
     """Let the role read the columns that `auth.tables` knows: no password hash, no private key."""
     assert table.schema is not None, "tables are found with their schema"
     name, columns = quoted(table), ", ".join(map(quoted, table.c))
+    use = f"GRANT USAGE ON SCHEMA {quoted(table.schema)} TO {ROLE}"
     grant = f"GRANT SELECT ({columns}) ON {name} TO {ROLE}"
     try:
         async with driver.transaction():
-            await driver.execute(f"GRANT USAGE ON SCHEMA {quoted(table.schema)} TO {ROLE}; {grant}")
+            await driver.execute(f"{use}; {grant}")
     except asyncpg.InsufficientPrivilegeError:
         pass  # somebody else may have granted it
     if await may_read(driver, table):
         return []
-    return [f"The server may not read {name}, which is not yours. Let its owner run: {grant};"]
+    return [f"The server may not read {name}, which is not yours. Let its owner run: {use}; {grant};"]
 
 
 async def may_read(connection: asyncpg.Connection, table: sa.Table) -> bool:
     columns = [column.name for column in table.c]
-    return bool(await connection.fetchval(MAY_READ, ROLE, table.schema, quoted(table), columns))
+    return bool(await connection.fetchval(MAY_READ, ROLE, table.schema, table.name, columns))
 
 
 async def leave(driver: asyncpg.Connection) -> list[str]:

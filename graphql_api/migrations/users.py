@@ -88,8 +88,6 @@ async def link(driver: asyncpg.Connection, user: sa.Table | None) -> list[str]:
     if user is None:
         return ["Better Auth's user table is not here, so tasks are not linked to it. Run it again when it is."]
     users = quoted(user)
-    if await driver.fetchval(LINKED, users):
-        return []
     names = {
         "users": users,
         "id": quoted(user.c.id),
@@ -99,6 +97,8 @@ async def link(driver: asyncpg.Connection, user: sa.Table | None) -> list[str]:
     }
     try:
         async with driver.transaction():
+            if await driver.fetchval(LINKED, users):
+                return []
             await driver.execute(UNLINK)
             try:
                 async with driver.transaction():
