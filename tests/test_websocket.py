@@ -16,6 +16,7 @@ from graphql_api import migrations
 from graphql_api.auth import authenticate
 from graphql_api.http import websocket
 from graphql_api.settings import Settings
+from tests import process
 from tests.asking import bearer, cookie
 from tests.client import CREATE, UPDATE, Api, settings
 from tests.issuer import ORIGIN, Issuer, Person
@@ -676,3 +677,15 @@ async def test_a_field_that_fails_leaves_alone_those_who_wait_for_the_same_perso
         assert result["data"] == {"a": None, "b": {"owner": {"name": "Ada"}}}
         [error] = result["errors"]
         assert (error["path"], error["extensions"]["code"]) == (["a", "history"], "BAD_USER_INPUT")
+
+
+async def test_no_credential_is_ever_logged(database_url: str, issuer: Issuer) -> None:
+    person = await issuer.sign_up("Ada")
+    session, token = await issuer.sign_in(person), await issuer.token(person)
+    async with process.running(database_url, LOG_LEVEL="DEBUG") as server:
+        address = f"127.0.0.1:{server.port}"
+        async with socket(address, token, additional_headers=cookie(session)) as client:
+            await client.says_no_more()
+    log = "".join(server.log)
+    assert "Uvicorn running on" in log
+    assert [part for part in (session[:32], token[:20], token[-20:]) if part in log] == []

@@ -44,8 +44,11 @@ OF_CLIENTS = ('%s - "WebSocket', "connection open", "connection closed", "Invali
 
 
 def _is_ours_to_know(record: logging.LogRecord) -> bool:
-    """False for what clients do; as for other requests, the proxy in front keeps that log."""
-    return not str(record.msg).startswith(OF_CLIENTS)
+    """False for what clients do; as for other requests, the proxy in front keeps that log.
+
+    At DEBUG uvicorn would write down what comes by WebSocket, cookies and tokens included.
+    """
+    return record.levelno > logging.DEBUG and not str(record.msg).startswith(OF_CLIENTS)
 
 
 def _add_request_id(record: logging.LogRecord) -> bool:
