@@ -58,6 +58,13 @@ class Unavailable(RequestError):
         )
 
 
+class Stopping(RequestError):
+    """The server ends before it has an answer; another one, or the next, may have it."""
+
+    def __init__(self) -> None:
+        super().__init__(Code.SERVICE_UNAVAILABLE, "The server is about to stop. Try again in a few seconds.")
+
+
 class RateLimited(RequestError):
     """More at once than one user may have."""
 

@@ -18,10 +18,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from graphql_api.http.negotiation import GRAPHQL_RESPONSE, JSON
+from tests.asking import bearer as bearer_of
 from tests.client import Api, serving, settings
 from tests.conftest import WAITING, new_database, until_somebody_waits
 from tests.issuer import ORIGIN, Issuer, Person
 from tests.process import Server, running
+from tests.streams import listening
 
 TYPENAME = {"query": "{ __typename }"}
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -543,6 +545,25 @@ async def test_open_requests_are_answered_before_the_server_ends(database_url: s
         # uvicorn passes the signal on to itself when all is done, which a shell calls 143
         assert await server.process.wait() in (0, -signal.SIGTERM)
         assert not [line for line in server.log if "Traceback" in line or "ERROR" in line]
+
+
+async def test_what_takes_longer_than_the_server_waits_is_to_be_tried_again(
+    database_url: str, issuer: Issuer, ada: Person, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = bearer_of(await issuer.token(ada))
+    owner = issuer.connection
+    async with owner.transaction(), httpx.AsyncClient() as client:
+        await owner.execute("LOCK TABLE tasks")
+        async with listening(settings(database_url)) as address:
+            query = {"query": "{ viewer { tasks { totalCount } } }"}
+            asking = asyncio.create_task(client.post(f"http://{address}/graphql", json=query, headers=headers))
+            await until_somebody_waits(owner)
+        response = await asking
+    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+    assert response.headers["x-request-id"]
+    [error] = response.json()["errors"]
+    assert error["extensions"] == {"code": "SERVICE_UNAVAILABLE"}
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("POST", "/health/live", 405)])

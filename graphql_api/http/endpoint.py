@@ -1,5 +1,6 @@
 """/graphql: one request, one operation, one answer (GraphQL over HTTP, the draft that its official audit tests)."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ from graphql import ExecutionResult, GraphQLError
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from graphql_api.errors import Code
+from graphql_api.errors import Code, Stopping
 from graphql_api.http import request as graphql_request
 from graphql_api.http import sse
 from graphql_api.http.answer import Answer
@@ -69,6 +70,8 @@ class Endpoint:
         else:
             try:
                 response = await self._service.deadlines.within(self._answer(scope, receive, media))
+            except asyncio.CancelledError:  # the server has been told to stop, and waits no longer
+                response = _refused([Stopping()], media)
             except Exception as reason:
                 response = _refused(errors_of(reason), media)
         await response(scope, receive, send)

@@ -17,7 +17,7 @@ from graphql_api.auth.identity import Identity
 from graphql_api.auth.tables import Tables
 from graphql_api.context import Context
 from graphql_api.database import Database
-from graphql_api.errors import Code, RateLimited, RequestError, presentable
+from graphql_api.errors import Code, RateLimited, RequestError, Stopping, presentable
 from graphql_api.events import Hub
 from graphql_api.memory import Memory
 from graphql_api.operations.documents import NotExecuted
@@ -49,7 +49,7 @@ class Connections:
         """Counts as one more while it lasts. Raises RATE_LIMITED when there are too many."""
         user_id = identity.user_id if identity else None
         if self._stopping:
-            raise RequestError(Code.SERVICE_UNAVAILABLE, "The server is about to stop. Try again in a few seconds.")
+            raise Stopping
         if self._open[user_id] >= self._most:
             raise RateLimited(
                 f"{self._most} connections are open, which is the most that one user may have. Close some."
