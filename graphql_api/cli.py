@@ -202,6 +202,8 @@ def _refuse_taken_port(settings: Settings) -> None:
 def _migrate(options: argparse.Namespace) -> None:
     from graphql_api import migrations
 
+    if options.down == "":  # what a script's unset variable gives must not lead the other way
+        raise ConfigurationError("--down names no revision; `base` removes everything of ours")
     settings = Settings.from_environment()
     work = migrations.downgrade(settings, options.down) if options.down else migrations.upgrade(settings)
     print("\n".join(asyncio.run(work)))

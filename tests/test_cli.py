@@ -168,6 +168,11 @@ async def test_a_revision_to_go_back_to_must_be_there(empty_database: str, tmp_p
     assert refused.stderr.startswith("graphql-api: Cannot downgrade to")
 
 
+def test_to_go_back_to_nothing_is_not_to_go_forward() -> None:
+    with pytest.raises(SystemExit, match="--down names no revision"):
+        cli.main(["migrate", "--down", ""])
+
+
 async def test_serve_needs_a_way_to_sign_in(database_url: str, tmp_path: Path) -> None:
     for workers in ("1", "2"):
         refused = run("serve", "--workers", workers, folder=tmp_path, DATABASE_URL=database_url)
