@@ -195,6 +195,9 @@ class Database:
         except asyncio.CancelledError:
             self._pool.drop(kept)  # which undoes a transaction: a ROLLBACK might wait for ever
             raise
+        except asyncpg.InternalServerError:
+            self._pool.drop(kept)  # what it has prepared may name types that were dropped, and made anew by a restore
+            raise
         except BaseException as error:
             self._pool.give_back(kept)
             if isinstance(error, asyncpg.QueryCanceledError):

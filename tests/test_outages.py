@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from graphql_api import migrations
 from graphql_api.database import Database, Statement, as_me
+from graphql_api.settings import Settings
 from tests.client import Api, connected, serving, settings
 from tests.conftest import execute
 from tests.issuer import Issuer, Person
@@ -246,6 +247,16 @@ async def test_ended_backends_are_replaced_without_a_trace(api: Api, ada: Person
             "WHERE datname = current_database() AND application_name = 'graphql-api'"
         )
         assert await ask(api, ada, COUNT) == (200, None, [])
+
+
+async def test_a_database_that_is_restored_meanwhile_costs_each_connection_one_request(
+    database_url: str, api: Api, ada: Person
+) -> None:
+    before = await ask(api, ada, CREATE)
+    await migrations.downgrade(Settings(database_url=database_url), "base")
+    await migrations.upgrade(Settings(database_url=database_url))
+    assert await ask(api, ada, CREATE) == (200, None, ["INTERNAL_SERVER_ERROR"])
+    assert await ask(api, ada, CREATE) == before == (200, None, [])
 
 
 # ---------------------------------------------------------------- the pool
