@@ -168,11 +168,14 @@ class Settings(BaseModel):
     @field_validator("better_auth_secrets")
     @classmethod
     def _without_version(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(
+        secrets = tuple(
             secret if colon and version.isdigit() else entry
             for entry in value
             for version, colon, secret in [entry.partition(":")]
         )
+        if not all(secrets):
+            raise ValueError("has a version without a secret; write it like 2:new,1:old")
+        return secrets
 
     @field_validator("database_url", "database_url_direct")
     @classmethod

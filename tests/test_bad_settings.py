@@ -68,6 +68,7 @@ BAD_SETTINGS = {
     "GRAPHIQL": ["maybe"],
     "AUTH_URL": ["app.example.com"],
     "AUTH_COLUMNS": ["[]"],
+    "BETTER_AUTH_SECRETS": ["1:", "2:new,1:"],
 }
 
 
