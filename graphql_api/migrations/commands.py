@@ -95,6 +95,8 @@ async def transaction(settings: Settings) -> AsyncIterator[AsyncConnection]:
     )
     try:
         async with engine.begin() as connection:
+            # whatever the user's statements may take: a large table takes its time, and so does another starter
+            await connection.execute(sa.select(sa.func.set_config("statement_timeout", "0", True)))
             # the second of two starters waits here, before the timeout counts, and then finds nothing left to do
             await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
             await connection.execute(sa.select(sa.func.set_config("lock_timeout", LOCK_TIMEOUT, True)))
