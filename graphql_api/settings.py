@@ -12,7 +12,10 @@ Seconds = Annotated[float, Field(gt=0, le=2_000_000, allow_inf_nan=False)]
 Words = tuple[str, ...]
 """Several values in one variable, separated by commas."""
 
-NOT_FOR_ASYNCPG = {"channel_binding", "connect_timeout", "pgbouncer", "gssencmode", "keepalives"}
+NOT_FOR_ASYNCPG = {
+    *("channel_binding", "connect_timeout", "gssencmode", "keepalives"),
+    *("connection_limit", "pool_timeout", "pgbouncer"),  # Prisma's
+}
 """Parameters that libpq or other drivers know; asyncpg would send them to the server as settings."""
 
 
@@ -281,6 +284,8 @@ def _for_asyncpg(url: str) -> str:
         raise ValueError(f"names no database; {example}")
     if not parts.hostname and "host" not in query:
         raise ValueError(f"names no host; {example}")
+    if schema := query.pop("schema", None):  # Prisma's word, for one name
+        query["search_path"] = '"{}"'.format(schema.replace('"', '""'))
     kept = {name: value for name, value in query.items() if name not in NOT_FOR_ASYNCPG}
     return urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(kept, quote_via=quote), ""))
 

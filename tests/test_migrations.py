@@ -463,6 +463,14 @@ async def test_a_database_that_cannot_hold_every_text_is_refused() -> None:
             await migrations.upgrade(Settings(database_url=url))
 
 
+async def test_prismas_form_of_the_url_leads_to_the_schema_that_it_names(empty_database: str) -> None:
+    await execute(empty_database, 'CREATE SCHEMA "My App"')
+    options = settings(f"{empty_database}&schema=My%20App&connection_limit=5&pool_timeout=10")
+    await migrations.upgrade(options)
+    assert await fetch(empty_database, """SELECT to_regclass('"My App".tasks')::text""") == [('"My App".tasks',)]
+    await inspect(options)
+
+
 # ---------------------------------------------------------------- verdict
 
 
