@@ -180,6 +180,17 @@ async def test_what_stands_in_the_way_is_told_and_left_alone(empty_database: str
     assert await fetch(empty_database, LEFT_BEHIND) == before
 
 
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [("search_path=nowhere", "no schema"), ("default_transaction_read_only=on", "in a read-only transaction")],
+)
+async def test_a_database_that_takes_no_tables_is_told_in_a_sentence(
+    empty_database: str, option: str, reason: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=rf"does not allow it as it stands \(.*{reason}.*\); what was begun"):
+        await migrations.upgrade(Settings(database_url=f"{empty_database}&{option}"))
+
+
 async def test_it_gives_up_rather_than_queue_behind_a_long_transaction(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,14 @@ ADVISORY_LOCK = 7_251_046_931
 LOCK_TIMEOUT = "10s"
 """A migration that waits for a table makes everybody queue behind it: better to give up and be run again."""
 
+NOT_AS_IT_STANDS = {
+    asyncpg.DuplicateTableError.sqlstate,  # somebody else's is called as ours
+    asyncpg.DuplicateObjectError.sqlstate,
+    asyncpg.InvalidSchemaNameError.sqlstate,  # the search path leads nowhere
+    asyncpg.ReadOnlySQLTransactionError.sqlstate,  # a replica
+}
+"""What PostgreSQL says when something is to be mended in the database, and not here."""
+
 
 async def upgrade(settings: Settings, revision: str = "head") -> list[str]:
     """Migrate; see to the role, its grants, the link to the users and the log's partitions.
@@ -108,8 +116,8 @@ async def transaction(settings: Settings) -> AsyncIterator[AsyncConnection]:
                 reason = "A table is in use by a long transaction"
             case asyncpg.InsufficientPrivilegeError.sqlstate:
                 reason = f"The user of DATABASE_URL may not do this ({cause})"
-            case asyncpg.DuplicateTableError.sqlstate | asyncpg.DuplicateObjectError.sqlstate:
-                reason = f"A name of ours is taken ({cause})"
+            case state if state in NOT_AS_IT_STANDS:
+                reason = f"The database does not allow it as it stands ({cause})"
             case _:
                 raise
         raise ConfigurationError(f"{reason}; what was begun is undone. Mend that and run it again.") from error
