@@ -118,9 +118,10 @@ async def inspect(settings: Settings) -> Tables:
             found = await tables.find(connection, settings)
             if problem := await migrations.unreadable(connection, found):
                 raise ConfigurationError(problem)
-            return found
     finally:
         await connection.close()
+    await (await Database(settings).connect()).close()
+    return found
 
 
 @contextmanager

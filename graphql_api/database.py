@@ -134,7 +134,7 @@ class Database:
         self._local = settings.behind_transaction_pooler
         self._statement_timeout = str(max(1, round(settings.statement_timeout_seconds * 1000)))  # 0 is for ever
         self._pool = Pool(
-            self._connect,
+            self.connect,
             smallest=settings.pool_min,
             largest=settings.pool_max,
             patience_seconds=settings.connect_timeout_seconds,
@@ -211,7 +211,11 @@ class Database:
         self._pool.give_back(kept)
         return rows
 
-    async def _connect(self) -> asyncpg.Connection:
+    async def connect(self) -> asyncpg.Connection:
+        """A connection as statements need it, outside of the pool.
+
+        Raises `ConfigurationError` where it is not under the role: nothing is asked without row-level security.
+        """
         settings = self._settings
         server_settings = {"application_name": "graphql-api"}
         if not self._local:
@@ -224,6 +228,12 @@ class Database:
             statement_cache_size=0 if self._local else STATEMENTS_MAX,
             server_settings=server_settings,
         )
+        if not self._local and await connection.fetchval("SELECT current_user") != ROLE:
+            connection.terminate()
+            raise ConfigurationError(
+                f"DATABASE_URL: statements would not run under the role {ROLE}: a pooler in between drops the settings "
+                "of connections; set DATABASE_POOLER=transaction"
+            )
         await instants.keep(connection)
         return connection
 

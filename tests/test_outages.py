@@ -37,6 +37,8 @@ class Line:
         self._listener: asyncio.Server | None = None
         self._ends: set[asyncio.StreamWriter] = set()
         self._silent: set[asyncio.StreamWriter] = set()
+        self.keeps_the_role = True
+        """False as behind PgBouncer with `ignore_startup_parameters = role`."""
         self.connections = 0
         """Made in all."""
         self.cut_at: bytes | None = None
@@ -77,6 +79,8 @@ class Line:
 
     async def _ask(self, client: asyncio.StreamReader, to_database: asyncio.StreamWriter) -> None:
         while data := await client.read(65536):
+            if not self.keeps_the_role:
+                data = data.replace(b"\0role\0", b"\0no.w\0")  # a setting that nobody knows
             if to_database not in self._silent:
                 to_database.write(data)
         to_database.close()
@@ -158,6 +162,15 @@ async def test_a_pooler_that_nobody_has_told_of_is_told() -> None:
     )
 
 
+async def test_the_server_does_not_start_behind_a_pooler_that_drops_its_role(line: Line) -> None:
+    line.keeps_the_role = False
+    [message] = await last_words(line.url)
+    assert message == (
+        "graphql-api: DATABASE_URL: statements would not run under the role graphql_api: a pooler in between drops the "
+        "settings of connections; set DATABASE_POOLER=transaction"
+    )
+
+
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
@@ -188,6 +201,18 @@ async def test_requests_are_503_while_the_database_is_gone(api: Api, ada: Person
 async def test_what_needs_no_database_is_still_answered(api: Api, ada: Person, line: Line) -> None:
     await line.cut()
     assert await ask(api, ada, "{ __typename viewer { id } }") == (200, None, [])
+
+
+async def test_nothing_is_asked_without_row_level_security(api: Api, ada: Person, line: Line) -> None:
+    await line.cut()
+    line.keeps_the_role = False
+    await line.mend()
+    assert await ask(api, ada, CREATE) == (200, None, ["INTERNAL_SERVER_ERROR"])
+    assert (await api.client.get("/health/ready")).status_code == 503
+    await line.cut()
+    line.keeps_the_role = True
+    await line.mend()
+    assert await ask(api, ada, COUNT) == (200, None, [])
 
 
 async def test_somebody_new_cannot_be_recognised_without_the_database(api: Api, ada: Person, line: Line) -> None:

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from graphql_api import migrations
 from graphql_api.database import Database, Statement
 from graphql_api.errors import RequestError
+from graphql_api.settings import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class Ready:
             return _not_ready(f"The database has not answered within {SECONDS} s.")
         except RequestError as error:
             return _not_ready(error.message)
-        except asyncpg.PostgresError as error:
+        except (asyncpg.PostgresError, ConfigurationError) as error:
             logger.error("the revision of the database cannot be read: %r", error)
             return _not_ready("The revision of the database cannot be read.")
         revision = rows[0]["version_num"] if rows else None
