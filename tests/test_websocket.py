@@ -352,6 +352,19 @@ async def test_each_event_sees_what_is_so_now(api: Api, ada: Person, bob: Person
     }
 
 
+async def test_those_who_follow_take_turns(api: Api, ada: Person, adas: Socket) -> None:
+    """Sending waits for nobody: a burst for many followers would keep everybody else waiting, for seconds."""
+    after = await event_cursor(api, ada)
+    ids = {await adas.subscribe(after=after) for _ in range(2)}
+    await api.create(ada, "both wait for more after this")
+    assert {(await adas.receive())["id"] for _ in ids} == ids
+    await api.issuer.connection.execute(
+        "INSERT INTO tasks (user_id, title) SELECT $1, 'burst' FROM generate_series(1, 50)", ada.id
+    )
+    told = [(await adas.receive())["id"] for _ in range(100)]
+    assert set(told[:10]) == set(told[-10:]) == ids
+
+
 # ---------------------------------------------------------------- limits
 
 

@@ -199,6 +199,7 @@ class _Connection:
         async with aclosing(self._service.subscribe(prepared, await self._identity())) as results:
             async for result in results:
                 await self._send({"type": "next", "id": id, "payload": content(result)})
+                await asyncio.sleep(0)  # sending need not wait, nor does what comes next: others have their turn
 
     async def _watch(self, identity: Identity | None) -> None:
         """End everything when the credential does not count any more. The client may come again with a new one."""
