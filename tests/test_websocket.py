@@ -365,6 +365,23 @@ async def test_those_who_follow_take_turns(api: Api, ada: Person, adas: Socket) 
     assert set(told[:10]) == set(told[-10:]) == ids
 
 
+async def test_who_sends_much_at_once_keeps_nobody_waiting(running: Server) -> None:
+    """Whatever is there already is received without waiting for it."""
+    async with socket(running.address, max_queue=None) as busy, socket(running.address) as other:
+        for _ in range(300):
+            await busy.subscribe("{ nonsense }")
+
+        async def read() -> None:
+            for _ in range(300):
+                assert (await busy.receive())["type"] == "error"
+
+        reading = asyncio.create_task(read())
+        for _ in range(5):
+            await other.says_no_more()
+        assert not reading.done()
+        await reading
+
+
 # ---------------------------------------------------------------- limits
 
 

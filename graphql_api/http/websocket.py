@@ -93,6 +93,7 @@ class _Connection:
                 try:
                     while True:
                         await self._heed(await self._receive())
+                        await asyncio.sleep(0)  # the next message may be there already: others have their turn
                 finally:
                     watching.cancel()
         except (Closed, WebSocketDisconnect):
