@@ -12,9 +12,10 @@ from sqlalchemy.sql import visitors
 
 from graphql_api import database
 from graphql_api.database import IS_SET, Filled, Statement, compiled
+from graphql_api.relay import cursors
 from graphql_api.relay.ids import GlobalID
 from graphql_api.schema import build
-from graphql_api.tasks.log import TaskLog
+from graphql_api.tasks.log import OLDEST_FIRST, TaskLog
 from tests.asking import bearer
 from tests.client import (
     CREATE,
@@ -54,8 +55,16 @@ def test_every_way_in_is_tried_below() -> None:
         assert graphql_type.fields.keys() - plain == fields
 
 
+@pytest.fixture(params=["policies and statements", "statements alone"])
+async def guards(api: Api, request: pytest.FixtureRequest) -> None:
+    """What keeps people apart: the policies of the database, and the WHERE of every statement, which is enough."""
+    if request.param == "statements alone":
+        for table in ("tasks", "task_events"):
+            await api.issuer.connection.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
+
+
 @pytest.fixture
-async def secret(api: Api, bob: Person) -> dict[str, Any]:
+async def secret(api: Api, bob: Person, guards: None) -> dict[str, Any]:
     """A task that Ada has nothing to do with."""
     return await api.create(bob, "Bob's secret", description="secret words", dueDate="2020-01-01T00:00:00Z")
 
@@ -64,6 +73,10 @@ async def test_reading_by_id(api: Api, ada: Person, secret: dict[str, Any]) -> N
     assert await api.data(ada, TASK, id=secret["id"]) == {"task": None}
     assert await api.data(ada, "query($id: ID!) { node(id: $id) { id } }", id=secret["id"]) == {"node": None}
     assert await api.data(ada, "query($id: ID!) { nodes(ids: [$id]) { id } }", id=secret["id"]) == {"nodes": [None]}
+
+
+async def test_people_with_whom_one_shares_no_task(api: Api, ada: Person, bob: Person, secret: dict[str, Any]) -> None:
+    assert await api.data(ada, "query($id: ID!) { node(id: $id) { id } }", id=bob.global_id) == {"node": None}
 
 
 async def test_listing(api: Api, ada: Person, bob: Person, secret: dict[str, Any]) -> None:
@@ -86,6 +99,7 @@ async def test_listing(api: Api, ada: Person, bob: Person, secret: dict[str, Any
         assert viewer == {"tasks": empty, "assignedTasks": empty, "taskCounts": {"total": 0, "overdue": 0}}
 
 
+@pytest.mark.usefixtures("guards")
 async def test_a_cursor_of_anothers_list_shows_only_ones_own(api: Api, ada: Person, bob: Person) -> None:
     mine = await api.create(ada, "mine")
     await api.create(bob, "theirs")
@@ -165,6 +179,21 @@ async def test_following_tells_nothing_of_anothers(
         assert (await stream.event())["taskId"] == mine["id"]
 
 
+async def test_following_shows_a_task_only_while_one_sees_it(
+    api: Api, ada: Person, bob: Person, secret: dict[str, Any], database_url: str
+) -> None:
+    for assignee_id in (ada.global_id, None):
+        await api.data(bob, UPDATE, input={"id": secret["id"], "patch": {"assigneeId": assignee_id}})
+    query = "subscription ($after: String) { taskChanged(after: $after) { taskId task { title } } }"
+    authorization = bearer(await api.issuer.token(ada))
+    async with (
+        listening(settings(database_url)) as address,
+        event_stream(address, authorization, query, after=cursors.encode(OLDEST_FIRST, [0])) as stream,
+    ):
+        for _ in ("assigned", "taken away"):
+            assert await stream.event() == {"taskId": secret["id"], "task": None}
+
+
 async def test_what_was_before_one_sees_a_task_and_after_is_not_told(
     api: Api, ada: Person, bob: Person, secret: dict[str, Any]
 ) -> None:
@@ -192,6 +221,24 @@ async def test_assigning_does_not_open_the_other_tasks(
     assert data["viewer"]["assignedTasks"]["nodes"] == [{"title": "shared"}]
 
 
+@pytest.mark.usefixtures("guards")
+async def test_an_assignee_sets_the_status_and_changes_nothing_else(api: Api, ada: Person, bob: Person) -> None:
+    task = await api.create(bob, assigneeId=ada.global_id)
+    ids = {"select": {"ids": [task["id"]]}}
+    for mutation, values in (
+        (UPDATE, {"id": task["id"], "patch": {"status": "COMPLETED", "title": "x"}}),
+        (DELETE, {"id": task["id"]}),
+        (UPDATE_MANY, {**ids, "patch": {"status": "COMPLETED", "title": "x"}}),
+        (DELETE_MANY, ids),
+    ):
+        [payload] = (await api.data(ada, mutation, input=values)).values()
+        assert [error["code"] for error in payload["errors"]] == ["FORBIDDEN"]
+    assert await api.data(bob, TASK, id=task["id"]) == {"task": task}
+    for mutation, values in ((TOGGLE, {"id": task["id"]}), (UPDATE_MANY, {**ids, "patch": {"status": "PENDING"}})):
+        [payload] = (await api.data(ada, mutation, input=values)).values()
+        assert payload["errors"] == []
+
+
 FORGETFUL = """query Everything($id: ID!) {
   task(id: $id) { id } node(id: $id) { id } nodes(ids: [$id]) { id }
   viewer {
@@ -208,6 +255,7 @@ SETS_USER = r"WHERE \(SELECT set_config\('app.user_id', [^)]*\) AS \w+\) IS NOT 
 SKIPS_NONE = r"OFFSET CAST\(set_config\('app.user_id', [^)]*\) IS NULL AS INTEGER\)$"
 
 
+@pytest.mark.parametrize("guards", ["policies alone"], indirect=True)
 async def test_a_statement_that_forgets_its_where_shows_and_changes_nothing_of_anothers(
     api: Api,
     ada: Person,

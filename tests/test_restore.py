@@ -63,6 +63,17 @@ async def test_what_was_deleted_in_bulk_can_be_restored(api: Api, ada: Person) -
     assert await restore(api, ada, task) == task
 
 
+async def test_a_task_comes_back_as_it_was_whatever_happened_to_others_since(
+    api: Api, ada: Person, bob: Person
+) -> None:
+    tasks = [await api.create(ada, assigneeId=assignee) for assignee in (bob.global_id, None, ada.global_id)]
+    for task in tasks:
+        await delete(api, ada, task)
+    await api.create(ada, "another")
+    for task in tasks:
+        assert await restore(api, ada, task) == task
+
+
 async def test_an_assignee_whose_account_is_gone_is_left_out(api: Api, ada: Person, bob: Person) -> None:
     task = await api.create(ada, assigneeId=bob.global_id)
     await delete(api, ada, task)
