@@ -134,8 +134,14 @@ async def test_without_a_size_it_is_the_first_20_or_the_last_20_before(api: Api,
     await sow(api, ada)
     everything = (await api.data(ada, WALK, first=100))["viewer"]["tasks"]["edges"]
     assert (await api.data(ada, WALK))["viewer"]["tasks"]["edges"] == everything[:20]
-    page = (await api.data(ada, WALK, before=everything[30]["cursor"]))["viewer"]["tasks"]
-    assert page["edges"] == everything[10:30]
+    for window, expected in (
+        ({"before": everything[30]["cursor"]}, everything[10:30]),
+        ({"after": everything[3]["cursor"]}, everything[4:24]),
+        ({"after": everything[3]["cursor"], "before": everything[30]["cursor"]}, everything[4:24]),
+        ({"first": 5, "before": everything[30]["cursor"]}, everything[:5]),
+        ({"last": 5, "after": everything[3]["cursor"]}, everything[-5:]),
+    ):
+        assert (await api.data(ada, WALK, **window))["viewer"]["tasks"]["edges"] == expected
 
 
 @pytest.mark.parametrize(
@@ -156,6 +162,18 @@ async def test_a_bad_window_is_a_clear_error(api: Api, ada: Person, window: dict
     [error] = await api.errors(ada, WALK, **window)
     assert (error["code"], error["path"]) == ("BAD_USER_INPUT", ["viewer", "tasks"])
     assert all(word in error["message"] for word in words)
+
+
+@pytest.mark.parametrize("cursor", ["after", "before"])
+@pytest.mark.parametrize("sizes", [{"first": 0}, {"first": 101}, {"last": -1}, {"last": 101}, {"first": 1, "last": 1}])
+async def test_a_size_out_of_bounds_is_refused_beside_a_cursor_too(
+    api: Api, ada: Person, sizes: dict[str, int], cursor: str
+) -> None:
+    await api.create(ada)
+    info = (await api.data(ada, WALK))["viewer"]["tasks"]["pageInfo"]
+    [error] = await api.errors(ada, WALK, **sizes, **{cursor: info["endCursor"]})
+    assert (error["code"], error["path"]) == ("BAD_USER_INPUT", ["viewer", "tasks"])
+    assert all(f"`{name}`" in error["message"] for name in sizes)
 
 
 @many_examples
