@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator
+from math import ceil
 from typing import Any
 
 import pytest
@@ -157,6 +158,8 @@ PRICES = {
     f"{{ node(id: {'9' * 5_000}) {{ id }} }}": 1,
     f"query ($f: TaskFilter = {{ assignee: {{ eq: {'9' * 5_000} }} }}) "
     "{ viewer { tasks(filter: $f) { nodes { id } } } }": 2 + PAGE + 2,
+    "{ __schema { types { name } } }": ceil((1 + 2 * len(schema.build().type_map)) / 20),
+    "{ __schema { types { fields { name } } } }": ceil((1 + (1 + 8 * 2) * len(schema.build().type_map)) / 20),
     '{ nodes(ids: ["a", "b", "c"]) { id } }': 3 + 3,
     '{ nodes(ids: "a") { id } }': 1,
     "{ nodes(ids: []) { id } }": 1,
