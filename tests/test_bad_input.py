@@ -1,6 +1,7 @@
 """What the API says to values that it cannot take: a code, a sentence with the value and the bound, the place."""
 
 import re
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,7 +21,8 @@ TASKS = """
       viewer { tasks(first: $first, after: $after, last: $last, before: $before, filter: $filter, orderBy: $orderBy)
         { nodes { id } } } }
 """
-NOWHERE = str(GlobalID("Task", "0190c2ae-7a4b-7c3d-9e1f-2a6b5c4d3e2f"))
+SOME_UUID = "0190c2ae-7a4b-7c3d-9e1f-2a6b5c4d3e2f"
+NOWHERE = str(GlobalID("Task", SOME_UUID))
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +130,34 @@ async def test_a_cursor_of_another_order_is_refused(api: Api, ada: Person) -> No
         [error] = await api.errors(ada, TASKS, **variables)
         assert (error["code"], error["path"]) == ("BAD_USER_INPUT", ["viewer", "tasks"])
         assert CURSOR in error["message"]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        f'0, "{SOME_UUID}"',  # with a space, as no cursor is written
+        f'0,"{SOME_UUID.upper()}"',
+        f'null,"{SOME_UUID}"',
+        "0,null",
+        f'true,"{SOME_UUID}"',
+        f'0.5,"{SOME_UUID}"',
+        f'{2**62},"{SOME_UUID}"',
+        f'{-(2**62)},"{SOME_UUID}"',
+        f'"2026-01-01","{SOME_UUID}"',
+        '0,"1"',
+        "0,1",
+        "0",
+        f'0,"{SOME_UUID}",0',
+    ],
+)
+async def test_a_cursor_that_is_put_together_by_hand_is_refused(api: Api, ada: Person, keys: str) -> None:
+    [good, bad] = [
+        b64encode(f'["created_at-,id-",{content}]'.encode()).decode() for content in (f'0,"{SOME_UUID}"', keys)
+    ]
+    await api.data(ada, TASKS, after=good)
+    [error] = await api.errors(ada, TASKS, after=bad)
+    assert error["code"] == "BAD_USER_INPUT"
+    assert CURSOR in error["message"]
 
 
 @given(cursor=st.text() | st.binary().map(lambda data: data.decode("latin-1")))
