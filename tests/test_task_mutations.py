@@ -1,8 +1,9 @@
 """Creating, changing, toggling and deleting tasks."""
 
 import asyncio
+import time
 from typing import Any
-from uuid import uuid4
+from uuid import RFC_4122, UUID, uuid4
 
 import pytest
 
@@ -25,6 +26,15 @@ async def test_a_new_task_has_the_given_values_and_the_defaults(api: Api, ada: P
     assert task["owner"] == {"id": ada.global_id, "name": "Ada", "image": None}
     assert task["assignee"] is None
     assert await api.data(ada, TASK, id=task["id"]) == {"task": task}
+
+
+async def test_an_id_that_the_server_makes_is_a_uuid_of_version_7_of_this_moment(api: Api, ada: Person) -> None:
+    before = time.time_ns() // 1_000_000
+    found = GlobalID.parse((await api.create(ada))["id"])
+    assert found is not None
+    id = UUID(found.key)
+    assert (id.version, id.variant) == (7, RFC_4122)
+    assert before <= id.int >> 80 <= time.time_ns() // 1_000_000
 
 
 async def test_the_new_edge_fits_into_the_default_list(api: Api, ada: Person) -> None:
