@@ -228,13 +228,16 @@ class Database:
             statement_cache_size=0 if self._local else STATEMENTS_MAX,
             server_settings=server_settings,
         )
-        if not self._local and await connection.fetchval("SELECT current_user") != ROLE:
+        try:
+            if not self._local and await connection.fetchval("SELECT current_user") != ROLE:
+                raise ConfigurationError(
+                    f"DATABASE_URL: statements would not run under the role {ROLE}: a pooler in between drops the "
+                    "settings of connections; set DATABASE_POOLER=transaction"
+                )
+            await instants.keep(connection)
+        except BaseException:
             connection.terminate()
-            raise ConfigurationError(
-                f"DATABASE_URL: statements would not run under the role {ROLE}: a pooler in between drops the settings "
-                "of connections; set DATABASE_POOLER=transaction"
-            )
-        await instants.keep(connection)
+            raise
         return connection
 
     async def _persist(self, attempt: Callable[..., Awaitable[T]], *arguments: Any) -> T:
