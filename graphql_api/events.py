@@ -49,7 +49,7 @@ class Log(Protocol):
     async def after(self, person: str, cursor: int, limit: int) -> Sequence[Row]:
         """The first events after the cursor, the oldest first; each has its `cursor`."""
 
-    async def check_kept(self, cursor: int) -> None:
+    async def check_kept(self, person: str, cursor: int) -> None:
         """Raises `RequestError` when events may be missing between the cursor and what `after` gave before."""
 
     async def end(self, person: str) -> int:
@@ -167,7 +167,7 @@ class Hub:
             try:
                 rows = await self._log.after(person, cursor, PAGE_SIZE)
                 if is_behind:
-                    await self._log.check_kept(cursor)
+                    await self._log.check_kept(person, cursor)
                 return Page(rows, monotonic())  # not before: what takes long to read would be stale for ever
             except RequestError as error:
                 if error.code not in PASSING:

@@ -374,6 +374,22 @@ async def test_a_cursor_older_than_what_is_kept_has_expired(followers: Followers
         assert [event["task"]["title"] for event in seen] == ["kept"]
 
 
+async def test_a_cursor_of_a_log_that_was_restored_from_before_has_expired(
+    followers: Followers, api: Api, ada: Person
+) -> None:
+    await api.create(ada, "in the backup")
+    kept = await event_cursor(api, ada)
+    await api.create(ada, "too late for it")
+    lost = await event_cursor(api, ada)
+    await api.issuer.connection.execute(
+        "DELETE FROM task_events WHERE cursor = (SELECT max(cursor) FROM task_events WHERE user_id = $1)", ada.id
+    )
+    assert await errors(followers, ada, lost) == [("CURSOR_EXPIRED", ["taskChanged"])]
+    [refused] = await api.errors(ada, EVENTS, after=lost)
+    assert (refused["code"], refused["path"][:2]) == ("CURSOR_EXPIRED", ["viewer", "taskEvents"])
+    assert (await api.data(ada, EVENTS, after=kept))["viewer"]["taskEvents"]["nodes"] == []
+
+
 async def test_the_cursor_of_now_is_never_one_that_has_expired(following: Followers, api: Api, ada: Person) -> None:
     await api.issuer.connection.execute(
         "UPDATE task_events_horizon SET cursor = (SELECT setval('task_events_cursor', 1000))"

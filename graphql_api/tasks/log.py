@@ -67,7 +67,7 @@ async def page(database: Database, viewer_id: str, window: Window) -> list[async
     """
     rows = await database.read(_page(window.shape)(viewer=viewer_id, **window.values))
     if window.after is not None:
-        await check_kept(database, window.after[0])
+        await check_kept(database, viewer_id, window.after[0])
     return rows
 
 
@@ -76,16 +76,20 @@ def _page(shape: Shape) -> Statement:
     return as_me(shape.cut(seen_by(ME)))
 
 
-HORIZON = Statement(sa.select(horizon.c.cursor))
+LAST = seen_by(ME).with_only_columns(sa.func.max(events.c.cursor)).scalar_subquery()
+END = sa.func.greatest(LAST, horizon.c.cursor).label("end")
+"""Of the viewer's log: the last cursor there is, or was."""
+KEPT = as_me(sa.select(horizon.c.cursor, END))
 
 
-async def check_kept(database: Database, cursor: int) -> None:
-    """Raises CURSOR_EXPIRED when events may have followed the cursor that are not kept any more. One SELECT.
+async def check_kept(database: Database, viewer_id: str, cursor: int) -> None:
+    """Raises CURSOR_EXPIRED when events may have followed the cursor that are not kept any more, and when the log has
+    never come so far: then the database was restored from a time before. One SELECT.
 
     To be asked after what follows is read: meanwhile more may be dropped.
     """
-    [row] = await database.read(HORIZON())
-    if cursor < row["cursor"]:
+    [row] = await database.read(KEPT(viewer=viewer_id))
+    if not row["cursor"] <= cursor <= row["end"]:
         raise RequestError(
             Code.CURSOR_EXPIRED,
             "Not all that happened after this cursor is kept any more. Ask for `viewer.taskEventCursor`, read the "
@@ -139,9 +143,6 @@ def _after() -> Statement:
 
 AFTER = _after()
 
-LAST = seen_by(ME).with_only_columns(sa.func.max(events.c.cursor)).scalar_subquery()
-END = as_me(sa.select(sa.func.greatest(LAST, horizon.c.cursor)))
-
 
 @dataclass(frozen=True, slots=True)
 class TaskLog:
@@ -156,9 +157,9 @@ class TaskLog:
         """
         return self.database.read(AFTER(viewer=person, cursor=cursor, limit=limit))
 
-    async def check_kept(self, cursor: int) -> None:
+    async def check_kept(self, person: str, cursor: int) -> None:
         """Raises CURSOR_EXPIRED. One SELECT."""
-        await check_kept(self.database, cursor)
+        await check_kept(self.database, person, cursor)
 
     @staticmethod
     def task(row: asyncpg.Record) -> dict[str, Any] | None:
@@ -167,5 +168,5 @@ class TaskLog:
 
     async def end(self, person: str) -> int:
         """The last cursor there is, or was. One SELECT."""
-        [row] = await self.database.read(END(viewer=person))
-        return int(row[0])
+        [row] = await self.database.read(KEPT(viewer=person))
+        return int(row["end"])
