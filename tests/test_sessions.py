@@ -188,12 +188,13 @@ async def test_two_cookies_of_the_name_are_refused(api: Api, signed_in: str) -> 
 
 
 async def test_only_the_exact_name_counts(api: Api, signed_in: str) -> None:
-    """The last of them: browsers do not guard the prefix of a name that begins with another kind of space."""
+    """Also not after another kind of space: browsers do not guard the prefix of a name that begins with one."""
     plain = "better-auth.session_token"
     for name in (plain, COOKIE.lower(), f"{COOKIE}.0", "__Host-" + plain, f"{COOKIE} x"):
         assert await who(api.client, cookie(signed_in, name)) is None
     for space in (b"\xa0", b"\x85", b"\x1f", b"\x0b"):
         assert await who(api.client, [(b"cookie", space + cookie(signed_in)["Cookie"].encode())]) is None
+    assert await who(api.client, {"X-Cookie": cookie(signed_in)["Cookie"]}) is None
 
 
 async def test_an_http_better_auth_has_the_plain_name(database_url: str, issuer: Issuer) -> None:
