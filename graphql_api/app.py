@@ -120,7 +120,9 @@ async def inspect(settings: Settings) -> Tables:
                 raise ConfigurationError(problem)
     finally:
         await connection.close()
-    await (await Database(settings).connect()).close()
+    database = Database(settings)
+    await database.start()
+    await database.stop()
     return found
 
 

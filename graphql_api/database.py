@@ -134,7 +134,7 @@ class Database:
         self._local = settings.behind_transaction_pooler
         self._statement_timeout = str(max(1, round(settings.statement_timeout_seconds * 1000)))  # 0 is for ever
         self._pool = Pool(
-            self.connect,
+            self._connect,
             smallest=settings.pool_min,
             largest=settings.pool_max,
             patience_seconds=settings.connect_timeout_seconds,
@@ -144,7 +144,8 @@ class Database:
         )
 
     async def start(self) -> None:
-        """Open the first connections. Raises `Unavailable` when the database does not answer in time."""
+        """Open the first connections. Raises `Unavailable` when the database does not answer in time, and
+        `ConfigurationError` when connections do not act under the role."""
         await self._persist(self._pool.start)
 
     async def stop(self) -> None:
@@ -211,11 +212,8 @@ class Database:
         self._pool.give_back(kept)
         return rows
 
-    async def connect(self) -> asyncpg.Connection:
-        """A connection as statements need it, outside of the pool.
-
-        Raises `ConfigurationError` where it is not under the role: nothing is asked without row-level security.
-        """
+    async def _connect(self) -> asyncpg.Connection:
+        """Raises `ConfigurationError` where it is not under the role: nothing is asked without row-level security."""
         settings = self._settings
         server_settings = {"application_name": "graphql-api"}
         if not self._local:
