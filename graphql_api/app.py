@@ -58,7 +58,7 @@ def create_app(settings: Settings, found: Tables | None = None) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with AsyncExitStack() as stack:
-            seen = found or await inspect(settings)
+            seen = found or await _look(settings)
             database = Database(settings)
             authenticator = Authenticator(settings, database, seen)
             await database.start()
@@ -101,10 +101,20 @@ def create_app(settings: Settings, found: Tables | None = None) -> Starlette:
 
 
 async def inspect(settings: Settings) -> Tables:
-    """Look at the database before serving from it: is it there, is it migrated, which tables does Better Auth have?
+    """Look at the database before serving from it: is it there, is it migrated, may statements be asked of it, which
+    tables does Better Auth have?
 
     Raises `ConfigurationError` with what is wrong and what to do about it.
     """
+    found = await _look(settings)
+    database = Database(settings)
+    await database.start()
+    await database.stop()
+    return found
+
+
+async def _look(settings: Settings) -> Tables:
+    """All but what the start of a `Database` shows."""
     if not settings.issuer and not settings.secrets:
         raise ConfigurationError(
             "Nobody could sign in: set AUTH_URL=https://app.example.com (the origin of Better Auth) to accept its "
@@ -118,12 +128,9 @@ async def inspect(settings: Settings) -> Tables:
             found = await tables.find(connection, settings)
             if problem := await migrations.unreadable(connection, found):
                 raise ConfigurationError(problem)
+            return found
     finally:
         await connection.close()
-    database = Database(settings)
-    await database.start()
-    await database.stop()
-    return found
 
 
 @contextmanager

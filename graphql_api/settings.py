@@ -12,10 +12,8 @@ Seconds = Annotated[float, Field(gt=0, le=2_000_000, allow_inf_nan=False)]
 Words = tuple[str, ...]
 """Several values in one variable, separated by commas."""
 
-NOT_FOR_ASYNCPG = {
-    *("channel_binding", "connect_timeout", "gssencmode", "keepalives"),
-    *("connection_limit", "pool_timeout", "pgbouncer"),  # Prisma's
-}
+NOT_FOR_ASYNCPG = {"channel_binding", "connect_timeout", "gssencmode", "keepalives"}
+NOT_FOR_ASYNCPG |= {"connection_limit", "pool_timeout", "pgbouncer"}  # Prisma's
 """Parameters that libpq or other drivers know; asyncpg would send them to the server as settings."""
 
 
