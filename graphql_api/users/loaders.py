@@ -28,9 +28,17 @@ class UserLoader(Loader[str, UserRow | None]):
         user = self._tables.user
         if user is None:
             return [None] * len(keys)
-        records = await self._database.read(_by_ids(user)(ids=self._tables.user_ids(keys)))
+        ids = self._tables.user_ids(keys)
+        # PostgreSQL takes half as long to find one id as to find a list of one
+        wanted = _by_id(user)(id=ids[0]) if len(ids) == 1 else _by_ids(user)(ids=ids)
+        records = await self._database.read(wanted)
         found = {record["id"]: UserRow.from_record(record) for record in records}
         return [found.get(key) for key in keys]
+
+
+@lru_cache
+def _by_id(user: sa.Table) -> Statement:
+    return Statement(people(user).where(user.c.id == sa.bindparam("id", type_=user.c.id.type)))
 
 
 @lru_cache
