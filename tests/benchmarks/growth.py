@@ -157,6 +157,15 @@ def users(laboratory: Laboratory) -> Curve:
     return Curve("Users", [f"{number:,}" for number in numbers], {"first page": cases})
 
 
+def people(laboratory: Laboratory) -> Curve:
+    """A first page tells the name of who asks; the server remembers it for `SESSION_CACHE_SECONDS`."""
+    url = laboratory.database(*STANDARD)
+    members = laboratory.members(url, STANDARD[0])
+    servers = [laboratory.server(url), laboratory.server(url, SESSION_CACHE_SECONDS="0")]
+    cases = [laboratory.case(server, members) for server in servers]
+    return Curve("Who asks", ["remembered", "read again"], {"first page": cases})
+
+
 def connections(laboratory: Laboratory) -> Curve:
     url = laboratory.database(*STANDARD)
     members = laboratory.members(url, STANDARD[0])
@@ -179,6 +188,7 @@ CURVES: Mapping[str, Callable[[Laboratory], Curve]] = {
     "rows": rows,
     "tasks": tasks,
     "users": users,
+    "people": people,
     "connections": connections,
     "workers": workers,
 }
