@@ -531,6 +531,16 @@ async def test_a_user_who_may_not_act_as_the_role_is_sent_to_migrate_or_to_who_d
         await execute(database_url, f"DROP OWNED BY {login}", f"DROP ROLE {login}")
 
 
+async def test_a_user_may_serve_who_inherits_nothing_from_the_role(database_url: str) -> None:
+    login = "login_" + database_url.split("/test_")[1][:12]
+    await execute(database_url, f"CREATE ROLE {login} LOGIN NOINHERIT", f"GRANT graphql_api TO {login}")
+    try:
+        found = await inspect(settings(database_url.replace("postgres:@", f"{login}:@")))
+        assert found.session is not None
+    finally:
+        await execute(database_url, f"DROP ROLE {login}")
+
+
 async def test_the_server_does_not_start_when_better_auths_tables_are_newer_than_the_grants(
     empty_database: str,
 ) -> None:

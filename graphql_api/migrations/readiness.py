@@ -9,16 +9,20 @@ from graphql_api.database import ROLE
 from graphql_api.migrations.revisions import current, revisions
 from graphql_api.migrations.role import MAY_ACT, may_read
 
-MAY_LOOK = "SELECT coalesce(has_table_privilege(to_regclass('alembic_version'), 'SELECT'), true)"
-"""True where there is none to look at."""
+MAY_LOOK = "SELECT has_table_privilege(to_regclass('alembic_version'), 'SELECT')"
+"""Null where there is none to look at."""
 
 
 async def verdict(connection: asyncpg.Connection) -> str | None:
     """What keeps the server from using this database, and what to do about it; None when nothing does.
 
-    The connection is a plain one of the user of DATABASE_URL: one under the role cannot be had before `migrate`.
+    The connection is a plain one of the user of DATABASE_URL, in a transaction: one under the role cannot be had before
+    `migrate`.
     """
-    if not await connection.fetchval(MAY_LOOK):
+    may_act, may_look = await connection.fetchval(MAY_ACT, ROLE), await connection.fetchval(MAY_LOOK)
+    if may_act and not may_look:
+        await connection.execute(f"SET LOCAL ROLE {ROLE}")  # a user with NOINHERIT may do by it what it may not do else
+    elif may_look is False:
         return await _may_not_act(connection)
     revision = await current(connection)
     *_, needed = known = revisions()
@@ -28,9 +32,7 @@ async def verdict(connection: asyncpg.Connection) -> str | None:
         return f"A newer version migrated the database to {revision}; this one ends at {needed}. Deploy the newer one."
     if revision != needed:
         return f"The database is at revision {revision}, this version needs {needed}. Run `graphql-api migrate`."
-    if not await connection.fetchval(MAY_ACT, ROLE):
-        return await _may_not_act(connection)
-    return None
+    return None if may_act else await _may_not_act(connection)
 
 
 async def _may_not_act(connection: asyncpg.Connection) -> str:
