@@ -144,9 +144,14 @@ class Database:
         )
 
     async def start(self) -> None:
-        """Open the first connections. Raises `Unavailable` when the database does not answer in time, and
-        `ConfigurationError` when connections do not act under the role."""
-        await self._persist(self._pool.start)
+        """Open the first connections. Raises `ConfigurationError` when they cannot be had in time, or do not act under
+        the role."""
+        try:
+            await self._persist(self._pool.start)
+        except Unavailable as error:
+            number = self._settings.pool_min
+            message = f"DATABASE_URL: POOL_MIN asks for {number} connections, which cannot be had: {error.__cause__!r}"
+            raise ConfigurationError(message) from error
 
     async def stop(self) -> None:
         """Let running statements end, then close every connection."""

@@ -129,9 +129,9 @@ async def ask(api: Api, person: Person, query: str) -> tuple[int, str | None, li
 # ---------------------------------------------------------------- at the start
 
 
-async def last_words(database_url: str) -> list[str]:
+async def last_words(database_url: str, **changes: str) -> list[str]:
     """The lines that a server writes which refuses to start."""
-    process = await start(database_url)
+    process = await start(database_url, **changes)
     _, written = await process.communicate()
     assert process.returncode == 1
     return written.decode().splitlines()
@@ -168,6 +168,20 @@ async def test_the_server_does_not_start_behind_a_pooler_that_drops_its_role(lin
     assert message == (
         "graphql-api: DATABASE_URL: statements would not run under the role graphql_api: a pooler in between drops the "
         "settings of connections; set DATABASE_POOLER=transaction"
+    )
+
+
+async def test_the_server_does_not_start_with_more_connections_than_its_user_may_have(database_url: str) -> None:
+    login = "login_" + database_url.split("/test_")[1][:12]
+    await execute(database_url, f"CREATE ROLE {login} LOGIN CONNECTION LIMIT 1", f"GRANT graphql_api TO {login}")
+    url = database_url.replace("postgres:@", f"{login}:@")
+    try:
+        *_, message = await last_words(url, POOL_MIN="2", CONNECT_TIMEOUT_SECONDS="0.5")
+    finally:
+        await execute(database_url, f"DROP ROLE {login}")
+    assert message == (
+        "graphql-api: DATABASE_URL: POOL_MIN asks for 2 connections, which cannot be had: "
+        f"TooManyConnectionsError('too many connections for role \"{login}\"')"
     )
 
 
