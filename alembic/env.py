@@ -30,6 +30,7 @@ def migrate(connection: sa.Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=TaskRow.metadata,
+        version_table=migrations.VERSION_TABLE,
         include_name=is_ours,
         include_object=is_in_models,
         compare_server_default=True,

@@ -21,7 +21,7 @@ async def test_a_migrated_database_that_answers_makes_it_ready(api: Api) -> None
 
 
 async def test_a_database_of_another_revision_does_not(api: Api) -> None:
-    await api.issuer.connection.execute("UPDATE alembic_version SET version_num = '0000'")
+    await api.issuer.connection.execute("UPDATE graphql_api_version SET version_num = '0000'")
     response = await api.client.get("/health/ready")
     assert response.status_code == 503
     assert response.headers["retry-after"] == "5"
@@ -32,14 +32,14 @@ async def test_a_database_of_another_revision_does_not(api: Api) -> None:
 
 
 async def test_a_database_without_a_revision_does_not(api: Api) -> None:
-    await api.issuer.connection.execute("DELETE FROM alembic_version")
+    await api.issuer.connection.execute("DELETE FROM graphql_api_version")
     response = await api.client.get("/health/ready")
     assert response.status_code == 503
     assert response.json()["status"] == "not ready"
 
 
 async def test_a_database_that_fails_does_not(api: Api) -> None:
-    await api.issuer.connection.execute("DROP TABLE alembic_version")
+    await api.issuer.connection.execute("DROP TABLE graphql_api_version")
     response = await api.client.get("/health/ready")
     assert response.status_code == 503
     assert response.json()["status"] == "not ready"
@@ -49,7 +49,7 @@ async def test_a_database_that_fails_does_not(api: Api) -> None:
 async def test_a_database_that_says_nothing_does_not(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "SECONDS", 0.1)
     async with api.issuer.connection.transaction():
-        await api.issuer.connection.execute("LOCK TABLE alembic_version")
+        await api.issuer.connection.execute("LOCK TABLE graphql_api_version")
         async with asyncio.timeout(10):
             response = await api.client.get("/health/ready")
     assert response.status_code == 503

@@ -126,6 +126,34 @@ async def test_going_down_leaves_nothing_and_going_up_again_makes_the_same(empty
     assert await fetch(empty_database, SHAPE) == shape
 
 
+THEIRS = "CREATE TABLE alembic_version (version_num text CONSTRAINT alembic_version_pkc PRIMARY KEY)"
+
+
+@pytest.mark.parametrize("revision", ["0001", "ae1027a6acf"])
+async def test_another_projects_alembic_keeps_its_version_in_the_same_schema(
+    empty_database: str, revision: str
+) -> None:
+    options = settings(empty_database)
+    await execute(empty_database, THEIRS, f"INSERT INTO alembic_version VALUES ('{revision}')")
+    await migrations.upgrade(options)
+    await inspect(options)
+    await migrations.downgrade(options, "base")
+    assert await fetch(empty_database, "SELECT version_num FROM alembic_version") == [(revision,)]
+
+
+async def test_a_version_that_stands_where_older_versions_noted_it_is_moved(database_url: str) -> None:
+    options = settings(database_url)
+    await execute(
+        database_url,
+        "ALTER TABLE graphql_api_version RENAME TO alembic_version",
+        "ALTER TABLE alembic_version RENAME CONSTRAINT graphql_api_version_pkc TO alembic_version_pkc",
+    )
+    assert await migrations.upgrade(options) == ["The database was up to date."]
+    await inspect(options)
+    await execute(database_url, THEIRS)
+    assert await migrations.upgrade(options) == ["The database was up to date."]
+
+
 async def test_two_starters_at_once_migrate_once(empty_database: str) -> None:
     settings = Settings(database_url=empty_database, link_users=False)
     first, second = sorted(await asyncio.gather(migrations.upgrade(settings), migrations.upgrade(settings)))
@@ -363,7 +391,7 @@ async def test_the_role_gets_what_the_server_needs_and_nothing_else(database_url
     changeable = "title description status completed priority due_date assigned_to"
     columns = f"id user_id {changeable} version created_at updated_at completed_at words"
     assert granted == [
-        ("alembic_version", "SELECT", "version_num"),
+        ("graphql_api_version", "SELECT", "version_num"),
         ("jwks", "SELECT", "id publicKey expiresAt alg"),
         ("session", "SELECT", "id expiresAt token userId"),
         ("task_events", "SELECT", "user_id cursor task_id kind before after actor_id created_at"),
@@ -505,7 +533,7 @@ async def test_a_database_behind_is_told_from_a_newer_one(database_url: str, mon
             f"The database is at revision {known[-1]}, this version needs 9999. Run `graphql-api migrate`."
         )
         monkeypatch.undo()
-        await connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        await connection.execute("UPDATE graphql_api_version SET version_num = '9999'")
         newer = f"A newer version migrated the database to 9999; this one ends at {known[-1]}. Deploy the newer one."
         assert await migrations.verdict(connection) == newer
         with pytest.raises(ConfigurationError, match=newer):
@@ -517,7 +545,7 @@ async def test_a_user_who_may_not_act_as_the_role_is_sent_to_migrate_or_to_who_d
     database_url: str, right: str
 ) -> None:
     login = "login_" + database_url.split("/test_")[1][:12]
-    await execute(database_url, f"CREATE ROLE {login} LOGIN", f"GRANT {right} ON alembic_version TO {login}")
+    await execute(database_url, f"CREATE ROLE {login} LOGIN", f"GRANT {right} ON graphql_api_version TO {login}")
     try:
         async with connected(database_url.replace("postgres:@", f"{login}:@")) as connection:
             message = await migrations.verdict(connection)

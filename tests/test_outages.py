@@ -188,9 +188,9 @@ async def test_the_server_does_not_start_with_more_connections_than_its_user_may
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ("DROP TABLE alembic_version", "The database is not migrated yet. Run `graphql-api migrate`."),
+        ("DROP TABLE graphql_api_version", "The database is not migrated yet. Run `graphql-api migrate`."),
         (
-            "UPDATE alembic_version SET version_num = 'f00d'",
+            "UPDATE graphql_api_version SET version_num = 'f00d'",
             f"A newer version migrated the database to f00d; this one ends at {migrations.head()}. "
             "Deploy the newer one.",
         ),

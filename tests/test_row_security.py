@@ -167,7 +167,7 @@ async def test_nobody_sees_and_changes_nothing(nobody: asyncpg.Connection, owner
         "ALTER TABLE tasks DISABLE ROW LEVEL SECURITY",
         "DROP POLICY tasks_read ON tasks",
         "CREATE TABLE public.mine ()",
-        "UPDATE alembic_version SET version_num = '0'",
+        "UPDATE graphql_api_version SET version_num = '0'",
         "SELECT password FROM account",
         "SELECT * FROM verification",
         "SELECT * FROM session",

@@ -71,7 +71,7 @@ async def test_a_server_that_has_started_has_imported_what_its_credentials_need(
 async def test_a_database_that_was_just_looked_at_is_not_looked_at_again(database_url: str) -> None:
     options = settings(database_url)
     found = await inspect(options)
-    await execute(database_url, "DELETE FROM alembic_version")
+    await execute(database_url, "DELETE FROM graphql_api_version")
     app = create_app(options, found)
     async with app.router.lifespan_context(app):
         pass

@@ -20,7 +20,7 @@ SECONDS = 5
 """A database that has said nothing by then does not answer. Few probes wait longer, and we do not notice one that has
 gone."""
 
-REVISION = Statement(sa.select(sa.column("version_num", sa.String)).select_from(sa.table("alembic_version")))
+REVISION = Statement(sa.select(sa.column("version_num", sa.String)).select_from(sa.table(migrations.VERSION_TABLE)))
 
 
 async def live(_: Request) -> Response:

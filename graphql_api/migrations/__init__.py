@@ -7,9 +7,10 @@ the log of events gets the partitions of the months to come, which is all that `
 
 from graphql_api.migrations.commands import downgrade, maintain, transaction, upgrade
 from graphql_api.migrations.readiness import unreadable, verdict
-from graphql_api.migrations.revisions import current, head, revisions
+from graphql_api.migrations.revisions import VERSION_TABLE, current, head, revisions
 
 __all__ = [
+    "VERSION_TABLE",
     "current",
     "downgrade",
     "head",

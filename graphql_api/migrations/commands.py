@@ -14,7 +14,7 @@ from graphql_api.auth import tables
 from graphql_api.database import connect
 from graphql_api.migrations.partitions import renew
 from graphql_api.migrations.readiness import verdict
-from graphql_api.migrations.revisions import PROJECT, current, revisions
+from graphql_api.migrations.revisions import ADOPT, PROJECT, current, revisions
 from graphql_api.migrations.role import admit, leave, let_read
 from graphql_api.migrations.users import check_keys, link
 from graphql_api.settings import ConfigurationError, Settings
@@ -108,6 +108,7 @@ async def transaction(settings: Settings) -> AsyncIterator[AsyncConnection]:
             # the second of two starters waits here, before the timeout counts, and then finds nothing left to do
             await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
             await connection.execute(sa.select(sa.func.set_config("lock_timeout", LOCK_TIMEOUT, True)))
+            await connection.execute(sa.text(ADOPT))
             yield connection
     except (asyncpg.PostgresError, sa.exc.DBAPIError) as error:
         cause: Any = error.orig if isinstance(error, sa.exc.DBAPIError) else error

@@ -6,10 +6,10 @@ import asyncpg
 
 from graphql_api.auth.tables import Tables, quoted
 from graphql_api.database import ROLE
-from graphql_api.migrations.revisions import current, revisions
+from graphql_api.migrations.revisions import VERSION_TABLE, current, revisions
 from graphql_api.migrations.role import MAY_ACT, may_read
 
-MAY_LOOK = "SELECT has_table_privilege(to_regclass('alembic_version'), 'SELECT')"
+MAY_LOOK = f"SELECT has_table_privilege(to_regclass('{VERSION_TABLE}'), 'SELECT')"
 """Null where there is none to look at."""
 
 

@@ -6,6 +6,19 @@ from pathlib import Path
 
 import asyncpg
 
+VERSION_TABLE = "graphql_api_version"
+"""Where Alembic notes the revision of a database; `alembic_version` may be another project's in the same schema."""
+
+ADOPT = f"""
+    DO $$ BEGIN
+        IF to_regclass('{VERSION_TABLE}') IS NULL AND to_regproc('tasks_keep_rules') IS NOT NULL THEN
+            ALTER TABLE alembic_version RENAME TO {VERSION_TABLE};
+            ALTER TABLE {VERSION_TABLE} RENAME CONSTRAINT alembic_version_pkc TO {VERSION_TABLE}_pkc;
+        END IF;
+    END $$
+"""
+"""Older versions noted it in `alembic_version`: where our tables are, and the new one is not, that one is ours."""
+
 PROJECT = Path(__file__).parent.parent.parent
 
 
@@ -21,7 +34,7 @@ def head() -> str:
 
 async def current(connection: asyncpg.Connection) -> str | None:
     """The revision of a database, None when it has none."""
-    if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
+    if await connection.fetchval("SELECT to_regclass($1)", VERSION_TABLE) is None:
         return None
-    revision: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+    revision: str | None = await connection.fetchval(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608  # ours
     return revision

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from graphql_api.auth.tables import quoted
 from graphql_api.database import ROLE
+from graphql_api.migrations.revisions import VERSION_TABLE
 from graphql_api.settings import ConfigurationError
 
 COLUMNS = "title, description, status, completed, priority, due_date, assigned_to"
@@ -14,7 +15,7 @@ COLUMNS = "title, description, status, completed, priority, due_date, assigned_t
 
 GRANTS = f"""
     GRANT SELECT, DELETE, INSERT (id, user_id, {COLUMNS}), UPDATE ({COLUMNS}) ON tasks TO {ROLE};
-    GRANT SELECT ON task_events, task_events_horizon, alembic_version TO {ROLE};
+    GRANT SELECT ON task_events, task_events_horizon, {VERSION_TABLE} TO {ROLE};
     GRANT EXECUTE ON FUNCTION task_events_restore(text, uuid, text) TO {ROLE};
 """
 
@@ -91,7 +92,7 @@ async def may_read(connection: asyncpg.Connection, table: sa.Table) -> bool:
 
 async def leave(driver: asyncpg.Connection) -> list[str]:
     """Take away the last of what is ours, after the tables have gone."""
-    await driver.execute("DROP TABLE IF EXISTS alembic_version")
+    await driver.execute(f"DROP TABLE IF EXISTS {VERSION_TABLE}")
     try:
         async with driver.transaction():
             await driver.execute(f"DROP OWNED BY {ROLE}")  # its grants in this database
