@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
@@ -40,7 +41,8 @@ class Settings(BaseModel):
     database_pooler: Literal["none", "transaction"] | None = Field(
         default=None,
         description="`transaction` when DATABASE_URL leads to PgBouncer or the like in transaction mode: nothing is "
-        "then kept on a connection between transactions. Unset: `transaction` for hosts with `-pooler` in their name.",
+        "then kept on a connection between transactions. Unset: `transaction` for hosts with `-pooler` in their name, "
+        "and with `pgbouncer=true`, as Prisma has it.",
     )
     pool_min: int = Field(default=2, ge=0, description="Connections opened at the start.")
     pool_max: int = Field(default=10, ge=1, description="Connections at most, in each worker process.")
@@ -200,6 +202,12 @@ class Settings(BaseModel):
             _origin(value)
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _pooler_in_the_url(cls, given: Any) -> Any:
+        is_told = re.search(r"[?&]pgbouncer=true(&|$)", str(given.get("database_url")))
+        return {"database_pooler": "transaction"} | given if is_told else given
+
     @model_validator(mode="after")
     def _pool_bounds(self) -> Self:
         if self.pool_min > self.pool_max:
@@ -272,7 +280,8 @@ def _for_asyncpg(url: str) -> str:
     example = "write it like postgresql://user:password@host/database"
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        for host in parts.netloc.rpartition("@")[2].split(","):  # several, one of which is primary
+            _ = urlsplit(f"//{host}").port
     except ValueError:
         raise ValueError(f"cannot be read as a URL; {example}, with special characters percent-encoded") from None
     if parts.scheme not in ("postgres", "postgresql", "postgresql+asyncpg"):

@@ -104,6 +104,14 @@ def test_a_missing_database_url_is_told_with_an_example(monkeypatch: pytest.Monk
     )
 
 
+@pytest.mark.parametrize("other", ["sslmode=require", "connection_limit=1"])
+def test_a_pooler_may_be_told_as_prisma_tells_it(other: str) -> None:
+    for query in ("pgbouncer=true", f"pgbouncer=true&{other}", f"{other}&pgbouncer=true"):
+        assert settings(f"{URL}?{query}").behind_transaction_pooler
+        assert not settings(f"{URL}?{query}", database_pooler="none").behind_transaction_pooler
+    assert not settings(f"{URL}?pgbouncer=false&{other}").behind_transaction_pooler
+
+
 async def test_the_command_ends_with_status_1_and_the_same_line() -> None:
     process = await start("mysql://ada:pa55word@db.example.com/tasks", WORKERS="0")
     _, written = await process.communicate()

@@ -14,7 +14,7 @@ from graphql_api.settings import Settings
 from tests.client import Api, connected, serving, settings
 from tests.conftest import execute
 from tests.issuer import Issuer, Person
-from tests.process import start
+from tests.process import free_port, start
 
 COUNT = "{ viewer { taskCounts { total } } }"
 TITLES = "{ viewer { tasks { nodes { title } } } }"
@@ -183,6 +183,12 @@ async def test_the_server_does_not_start_with_more_connections_than_its_user_may
         "graphql-api: DATABASE_URL: POOL_MIN asks for 2 connections, which cannot be had: "
         f"TooManyConnectionsError('too many connections for role \"{login}\"')"
     )
+
+
+async def test_of_several_hosts_the_one_that_answers_is_taken(line: Line) -> None:
+    url = line.url.replace("@", f"@127.0.0.1:{free_port()},") + "?target_session_attrs=read-write"
+    async with connected(settings(url)) as database:
+        assert len(await database.read(BACKEND)) == 1
 
 
 @pytest.mark.parametrize(
