@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import re
+import sys
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 from graphql_api import migrations
 from graphql_api.auth import authenticate, tokens
 from graphql_api.events import PAGE_SIZE
-from graphql_api.http import sse
+from graphql_api.http import protocol, sse
 from graphql_api.settings import Settings
 from tests.asking import bearer, cookie
 from tests.client import CREATE, UPDATE, Api, settings
@@ -374,6 +375,15 @@ def events_in_memory() -> int:
     return sum(isinstance(found, asyncpg.Record) and "cursor" in found for found in gc.get_objects())
 
 
+async def much_happens(api: Api, person: Person) -> None:
+    await api.issuer.connection.execute(
+        "INSERT INTO tasks (user_id, title, description) "
+        "SELECT $1, 'task ' || n || ' ' || repeat('x', 200), repeat('y', 1000) FROM generate_series(1, $2::int) n",
+        person.id,
+        MANY,
+    )
+
+
 @pytest.mark.parametrize("transport", ["event stream", "WebSocket"])
 async def test_a_client_that_does_not_read_costs_little_and_gets_everything_once_it_does(
     running: Server, api: Api, ada: Person, adas: dict[str, str], transport: str
@@ -386,15 +396,29 @@ async def test_a_client_that_does_not_read_costs_little_and_gets_everything_once
     async with slow_one as slow, event_stream(running.address, adas, after=after) as quick:
         if transport == "WebSocket":
             await slow.subscribe(SLOW, after=after)
-        await api.issuer.connection.execute(
-            "INSERT INTO tasks (user_id, title, description) "
-            "SELECT $1, 'task ' || n || ' ' || repeat('x', 200), repeat('y', 1000) FROM generate_series(1, $2::int) n",
-            ada.id,
-            MANY,
-        )
+        await much_happens(api, ada)
         for number in range(1, MANY + 1):
             assert (await quick.event())["task"]["title"].startswith(f"task {number} ")
         # the page in the middle of which the slow one stands, and the last event of the quick one
         await until(lambda: PAGE_SIZE <= events_in_memory() <= PAGE_SIZE + 1)
         for number in range(1, MANY + 1):
             assert (await slow.event())["task"]["title"].startswith(f"task {number} ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux cuts a silent client off")
+@pytest.mark.parametrize("transport", ["event stream", "WebSocket"])
+async def test_a_client_that_reads_nothing_for_long_is_forgotten(
+    running: Server, api: Api, ada: Person, adas: dict[str, str], transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "SILENT_SECONDS", 0.2)
+    if transport == "WebSocket":
+        async with socket(running.address, await api.issuer.token(ada), max_queue=1, close_timeout=0.1) as silent:
+            await silent.subscribe(SLOW)
+            await until(lambda: running.followed)
+            await much_happens(api, ada)
+            await until(lambda: not running.connections)
+    else:
+        async with event_stream(running.address, adas, SLOW):
+            await until(lambda: running.followed)
+            await much_happens(api, ada)
+            await until(lambda: not running.connections)

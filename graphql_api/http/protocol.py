@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import sys
+from asyncio import Transport
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -12,6 +15,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from graphql_api.http.answer import WHOLE, send_in_two
 
+SILENT_SECONDS = 60
+"""Who takes nothing for so long of what is sent is cut off. TCP by itself would wait for a quarter of an hour, and for
+ever where the client's system still answers."""
+
 
 class Protocol(HttpToolsProtocol):
     """For `uvicorn.run(http=...)`. Whole answers do not appear in uvicorn's access log, which we leave off."""
@@ -20,6 +27,12 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._begun: deque[RequestResponseCycle] = deque(maxlen=1)  # what came later waits for it to be answered
         self.app = partial(_with_whole_answers, self.app, self._begun.append)
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        if sys.platform == "linux":
+            option = socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(SILENT_SECONDS * 1000)
+            transport.get_extra_info("socket").setsockopt(*option)  # a WebSocket keeps it
 
     def connection_lost(self, exc: Exception | None) -> None:
         """uvicorn tells only the request that came last, be there an event stream that is answered before it."""
