@@ -142,6 +142,22 @@ async def test_who_reads_slowly_gets_every_answer_in_turn(running: Server) -> No
     assert joined.endswith(ANSWER)
 
 
+async def test_a_request_that_has_come_but_is_not_read_as_the_server_stops_is_answered(running: Server) -> None:
+    loop = asyncio.get_running_loop()
+    with await connected(running) as connection:
+        await loop.sock_sendall(connection, request())
+        await loop.sock_recv(connection, 65_536)
+        [protocol] = running.sockets
+        connection.send(request())
+        protocol.shutdown()
+        answer = await loop.sock_recv(connection, 65_536)
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"\r\nconnection: close\r\n" in answer
+        while packet := await loop.sock_recv(connection, 65_536):
+            answer += packet
+        assert answer.endswith(ANSWER)
+
+
 async def test_what_is_no_http_is_told_so_before_the_connection_ends(running: Server) -> None:
     answer = await answers(running, b"hello\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")

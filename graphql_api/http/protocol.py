@@ -19,6 +19,9 @@ SILENT_SECONDS = 60
 """Who takes nothing for so long of what is sent is cut off. TCP by itself would wait for a quarter of an hour, and for
 ever where the client's system still answers."""
 
+LAST_SECONDS = 0.05
+"""How long the requests of open connections are awaited as the server stops: no longer than uvicorn waits anyhow."""
+
 
 class Protocol(HttpToolsProtocol):
     """For `uvicorn.run(http=...)`. Whole answers do not appear in uvicorn's access log, which we leave off."""
@@ -42,9 +45,22 @@ class Protocol(HttpToolsProtocol):
                 cycle.message_event.set()
         super().connection_lost(exc)
 
+    def shutdown(self) -> None:
+        """uvicorn would close an idle connection at once, be there a request on it that is not read yet."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.app = partial(_with_last_answer, self.app)
+            self.loop.call_later(LAST_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
+
     def _should_upgrade(self) -> bool:
         """Not while a request is under way: it would write into the WebSocket, and never learn that the client went."""
         return super()._should_upgrade() and (self.cycle is None or self.cycle.response_complete)
+
+
+def _with_last_answer(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    send.__self__.keep_alive = False  # type: ignore[attr-defined]  # it is a method of uvicorn's
+    return app(scope, receive, send)
 
 
 def _with_whole_answers(
