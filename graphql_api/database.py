@@ -44,7 +44,11 @@ LOST = (
 )
 """What a connection raises that cannot be had, or broke: the statement itself may be fine."""
 
-UNDONE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+UNDONE = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,  # where the user of DATABASE_URL has a lock_timeout
+)
 """What PostgreSQL says when it undid a transaction only because of another one: the next time it may go well."""
 
 BECOME = f"SELECT set_config('role', '{ROLE}', true), set_config('statement_timeout', $1, true)"

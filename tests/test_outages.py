@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from graphql_api import migrations
 from graphql_api.database import Database, Statement, as_me
 from graphql_api.settings import Settings
-from tests.client import Api, connected, serving, settings
-from tests.conftest import execute
+from tests.client import TOGGLE, Api, connected, serving, settings
+from tests.conftest import execute, until_somebody_waits
 from tests.issuer import Issuer, Person
 from tests.process import free_port, start
 
@@ -292,6 +292,19 @@ async def test_ended_backends_are_replaced_without_a_trace(api: Api, ada: Person
             "WHERE datname = current_database() AND application_name = 'graphql-api'"
         )
         assert await ask(api, ada, COUNT) == (200, None, [])
+
+
+async def test_who_may_not_wait_long_for_a_lock_tries_again(database_url: str, issuer: Issuer) -> None:
+    async with serving(settings(f"{database_url}&lock_timeout=100ms", connect_timeout_seconds=30)) as client:
+        api = Api(client, issuer)
+        ada = await api.sign_up("Ada")
+        task = await api.create(ada)
+        async with issuer.connection.transaction():
+            await issuer.connection.execute("SELECT FROM tasks FOR UPDATE")
+            toggling = asyncio.create_task(api.data(ada, TOGGLE, input={"id": task["id"]}))
+            await until_somebody_waits(issuer.connection)
+            await issuer.connection.execute("SELECT pg_sleep(0.2)")
+        assert (await toggling)["toggleTask"]["task"]["completed"]
 
 
 async def test_a_database_that_is_restored_meanwhile_costs_each_connection_one_request(
