@@ -161,13 +161,14 @@ async def test_two_starters_at_once_migrate_once(empty_database: str) -> None:
     assert sum(line.startswith("Upgraded") for line in second) == len(migrations.revisions())
 
 
-async def test_it_may_take_longer_than_statements_of_its_user(empty_database: str) -> None:
+@pytest.mark.parametrize("bound", ["statement_timeout", "lock_timeout", "transaction_timeout"])
+async def test_it_may_take_longer_than_its_user_otherwise_may(empty_database: str, bound: str) -> None:
     async with connected(empty_database) as other:
         await other.execute(f"BEGIN; SELECT pg_advisory_xact_lock({commands.ADVISORY_LOCK})")
-        settings = Settings(database_url=f"{empty_database}&statement_timeout=300")
+        settings = Settings(database_url=f"{empty_database}&{bound}=1000")
         migration = asyncio.create_task(migrations.upgrade(settings))
         await until_somebody_waits(other)
-        await other.execute("SELECT pg_sleep(0.5); COMMIT")
+        await other.execute("SELECT pg_sleep(1.5); COMMIT")
     assert "Upgraded" in (await migration)[0]
 
 

@@ -28,6 +28,12 @@ ADVISORY_LOCK = 7_251_046_931
 LOCK_TIMEOUT = "10s"
 """A migration that waits for a table makes everybody queue behind it: better to give up and be run again."""
 
+WITHOUT_TIMEOUTS = """
+    SELECT set_config(name, '0', true) FROM pg_settings
+    WHERE name IN ('statement_timeout', 'lock_timeout', 'transaction_timeout')
+"""
+"""Of those that this PostgreSQL has: `transaction_timeout` is new in 17."""
+
 NOT_AS_IT_STANDS = {
     asyncpg.DuplicateTableError.sqlstate,  # somebody else's is called as ours
     asyncpg.DuplicateObjectError.sqlstate,
@@ -104,7 +110,7 @@ async def transaction(settings: Settings) -> AsyncIterator[AsyncConnection]:
     try:
         async with engine.begin() as connection:
             # whatever the user's statements may take: a large table takes its time, and so does another starter
-            await connection.execute(sa.select(sa.func.set_config("statement_timeout", "0", True)))
+            await connection.execute(sa.text(WITHOUT_TIMEOUTS))
             # the second of two starters waits here, before the timeout counts, and then finds nothing left to do
             await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
             await connection.execute(sa.select(sa.func.set_config("lock_timeout", LOCK_TIMEOUT, True)))
