@@ -541,6 +541,19 @@ async def test_a_database_behind_is_told_from_a_newer_one(database_url: str, mon
             await migrations.upgrade(Settings(database_url=database_url))
 
 
+async def test_a_replica_does_not_fit() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        with postgres.running(data) as url:
+            await migrations.upgrade(Settings(database_url=url))
+        (data / "standby.signal").touch()
+        with postgres.running(data.rename(f"{data}_of_replica")) as url:
+            async with connected(url) as connection:
+                assert await migrations.verdict(connection) == (
+                    "DATABASE_URL leads to a replica, which takes no writes. Set it to the primary."
+                )
+
+
 @pytest.mark.parametrize("right", ["SELECT", "REFERENCES"])
 async def test_a_user_who_may_not_act_as_the_role_is_sent_to_migrate_or_to_who_did(
     database_url: str, right: str

@@ -32,7 +32,11 @@ async def verdict(connection: asyncpg.Connection) -> str | None:
         return f"A newer version migrated the database to {revision}; this one ends at {needed}. Deploy the newer one."
     if revision != needed:
         return f"The database is at revision {revision}, this version needs {needed}. Run `graphql-api migrate`."
-    return None if may_act else await _may_not_act(connection)
+    if not may_act:
+        return await _may_not_act(connection)
+    if await connection.fetchval("SELECT pg_is_in_recovery()"):
+        return "DATABASE_URL leads to a replica, which takes no writes. Set it to the primary."
+    return None
 
 
 async def _may_not_act(connection: asyncpg.Connection) -> str:
