@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -37,6 +38,8 @@ from graphql_api.operations.engine import Engine
 from graphql_api.settings import ConfigurationError, Settings
 from graphql_api.tasks.log import TaskLog
 
+logger = logging.getLogger(__name__)
+
 REMEMBERED = 10_000
 """People whose rows are at hand for some seconds."""
 
@@ -59,6 +62,11 @@ def create_app(settings: Settings, found: Tables | None = None) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with AsyncExitStack() as stack:
             seen = found or await _look(settings)
+            if settings.secrets and (seen.session is None or seen.user is None):
+                logger.warning(
+                    "Better Auth's tables of sessions and users are not found, so no session is accepted; "
+                    "set search_path, or AUTH_SESSION_TABLE, AUTH_USER_TABLE and AUTH_COLUMNS"
+                )
             database = Database(settings)
             authenticator = Authenticator(settings, database, seen)
             await database.start()

@@ -81,6 +81,18 @@ async def test_a_database_that_was_just_looked_at_is_not_looked_at_again(databas
             pass
 
 
+@pytest.mark.parametrize("rename", ["user", "session"])
+async def test_sessions_that_are_looked_for_in_vain_are_told(
+    database_url: str, rename: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(settings(database_url))
+    async with app.router.lifespan_context(app):
+        assert "AUTH_SESSION_TABLE" not in caplog.text
+    await execute(database_url, f'ALTER TABLE "{rename}" RENAME TO other')
+    async with app.router.lifespan_context(app):
+        assert "AUTH_SESSION_TABLE" in caplog.text
+
+
 def test_garbage_is_collected_but_not_among_what_was_made_at_the_start() -> None:
     script = "import gc\nfrom graphql_api.cli import application\napplication()"
     state = answer(
