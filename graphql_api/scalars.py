@@ -2,14 +2,14 @@
 
 import re
 from calendar import monthrange
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NewType
 from uuid import UUID
 
 import strawberry
-from graphql import GraphQLError
+from graphql import EnumValueNode, GraphQLError, Node, StringValueNode, ValueNode, print_ast
 from strawberry.types.scalar import ScalarDefinition
 
 RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII)
@@ -69,8 +69,8 @@ def parse_datetime_or_duration(value: object) -> datetime | Duration:
             return parse_datetime(value)
         except GraphQLError:
             raise GraphQLError(
-                f"{_shown(value)} is neither a date and time with an offset, like 2026-01-31T09:00:00Z, "
-                "nor a duration from now, like P7D or -PT1H."
+                f"{_shown(value)} is neither a date and time with an offset in the years {FIRST_YEAR} to {LAST_YEAR}, "
+                "like 2026-01-31T09:00:00Z, nor a duration from now, like P7D or -PT1H."
             ) from None
     sign = -1 if match["sign"] == "-" else 1
     number = {unit: int(text or 0) * sign for unit, text in match.groupdict().items() if unit != "sign"}
@@ -92,8 +92,20 @@ def _parse_url(value: object) -> str:
     raise GraphQLError(f"{_shown(value)}: addresses are only answered, never taken.")
 
 
+def _literal(parse: Callable[[object], Any]) -> Callable[..., Any]:
+    """The same for a value that stands in a document: what is wrong with it has its place there."""
+
+    def parse_literal(node: ValueNode, _variables: object = None) -> Any:
+        try:
+            return parse(node.value if isinstance(node, StringValueNode | EnumValueNode) else node)
+        except GraphQLError as error:
+            raise GraphQLError(error.message, node) from None
+
+    return parse_literal
+
+
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = print_ast(value) if isinstance(value, Node) else repr(value)
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
@@ -105,6 +117,7 @@ SCALARS: Mapping[Any, ScalarDefinition] = {
         description="A moment: RFC 3339 with an offset, `2026-01-31T09:00:00+01:00`. Always answered in UTC.",
         specified_by_url="https://scalars.graphql.org/andimarek/date-time",
         parse_value=parse_datetime,
+        parse_literal=_literal(parse_datetime),
     ),
     DateTimeOrDuration: strawberry.scalar(
         name="DateTimeOrDuration",
@@ -112,6 +125,7 @@ SCALARS: Mapping[Any, ScalarDefinition] = {
         "`P7D` is a week ahead, `-PT1H` an hour ago.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
         parse_value=parse_datetime_or_duration,
+        parse_literal=_literal(parse_datetime_or_duration),
     ),
     UUID: strawberry.scalar(
         name="UUID",
@@ -119,6 +133,7 @@ SCALARS: Mapping[Any, ScalarDefinition] = {
         specified_by_url="https://www.rfc-editor.org/rfc/rfc9562",
         serialize=str,
         parse_value=parse_uuid,
+        parse_literal=_literal(parse_uuid),
     ),
     URL: strawberry.scalar(
         name="URL",
@@ -126,5 +141,6 @@ SCALARS: Mapping[Any, ScalarDefinition] = {
         specified_by_url="https://url.spec.whatwg.org/",
         serialize=str,
         parse_value=_parse_url,
+        parse_literal=_literal(_parse_url),
     ),
 }

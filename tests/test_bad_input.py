@@ -99,6 +99,7 @@ BAD_VALUES: list[tuple[dict[str, Any], str]] = [
     ({"filter": {"dueDate": {"gt": "2026-01-31T09:00:00"}}}, "'2026-01-31T09:00:00'"),
     ({"filter": {"dueDate": {"gt": "2026-02-30T09:00:00Z"}}}, "'2026-02-30T09:00:00Z'"),
     ({"filter": {"dueDate": {"gt": "0001-01-01T00:00:00+23:59"}}}, "'0001-01-01T00:00:00+23:59'"),
+    ({"filter": {"dueDate": {"lt": "9999-12-31T23:59:59Z"}}}, "in the years 2 to 9998"),
     ({"filter": {"dueDate": {"gt": "P"}}}, "'P'"),
     ({"filter": {"dueDate": {"gt": "P1.5D"}}}, "'P1.5D'"),
     ({"filter": {"dueDate": {"gt": "P٣D"}}}, "'P٣D'"),
@@ -286,6 +287,26 @@ async def test_an_input_of_a_wrong_type_is_refused_and_changes_nothing(
     assert result.keys() == {"errors"}
     assert {error["extensions"]["code"] for error in result["errors"]} == {"BAD_USER_INPUT"}
     assert any(shown in error["message"] for error in result["errors"]), result["errors"]
+
+
+BAD_LITERALS = [
+    ("id: 7", "7 is not a UUID; write it like"),
+    (f"id: {'9' * 4_301}", f"{'9' * 60}… is not a UUID; write it like"),  # of which Python makes no int
+    ("id: true", "true is not a UUID; write it like"),
+    ('dueDate: "tomorrow"', "'tomorrow' is not a date and time with an offset"),
+    ("dueDate: { day: 31 }", "{ day: 31 } is not a date and time with an offset"),
+]
+
+
+@pytest.mark.parametrize(("field", "message"), BAD_LITERALS, ids=lambda value: value[:30])
+async def test_a_value_that_the_document_writes_out_is_refused_at_its_place(
+    api: Api, ada: Person, field: str, message: str
+) -> None:
+    query = f'mutation {{ createTask(input: {{ title: "New", {field} }}) {{ task {{ id }} }} }}'
+    [error] = (await api.result(ada, query))["errors"]
+    assert error["extensions"] == {"code": "GRAPHQL_VALIDATION_FAILED"}
+    assert error["message"].startswith(message)
+    assert error["locations"] == [{"line": 1, "column": query.index(field) + field.index(":") + 3}]
 
 
 async def test_a_uuid_with_its_hyphens_elsewhere_is_refused() -> None:
