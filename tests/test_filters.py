@@ -216,10 +216,30 @@ async def test_a_duration_counts_from_now(api: Api, ada: Person, duration: str, 
     assert data["viewer"]["tasks"]["totalCount"] == int(found)
 
 
+@pytest.mark.parametrize("duration", ['"P1D"', "P1D"])
+async def test_a_duration_in_a_document_needs_no_quotes(api: Api, ada: Person, duration: str) -> None:
+    await api.create(ada, dueDate="2020-01-01T00:00:00Z")
+    query = f"{{ viewer {{ tasks(filter: {{ dueDate: {{ lt: {duration} }} }}) {{ totalCount }} }} }}"
+    assert await api.data(ada, query) == {"viewer": {"tasks": {"totalCount": 1}}}
+
+
 async def test_a_search_is_at_most_1000_characters(api: Api, ada: Person) -> None:
     await api.data(ada, FIND, filter={"search": "x " * 500})
     [error] = await api.errors(ada, FIND, filter={"search": "x" * 1001})
     assert error["message"] == "`filter.search` has 1001 characters; at most 1000 are allowed."
+
+
+async def test_conditions_are_at_most_50_and_several_on_one_field_count_each(api: Api, ada: Person) -> None:
+    two = {"title": {"neq": "a", "contains": "b"}}
+    await api.data(ada, FIND, filter={"and": [two] * 25})
+    [error] = await api.errors(ada, FIND, filter={"and": [two] * 26})
+    assert error["message"] == "`filter.and[25].title.neq` is condition 51; a filter has at most 50."
+
+
+async def test_a_list_may_have_100_values(api: Api, ada: Person) -> None:
+    await api.create(ada, "99")
+    found = await api.data(ada, FIND, filter={"title": {"in": [str(n) for n in range(100)]}})
+    assert found["viewer"]["tasks"]["totalCount"] == 1
 
 
 async def test_filters_in_a_filter_are_at_most_100(api: Api, ada: Person) -> None:
