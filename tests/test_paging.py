@@ -115,6 +115,9 @@ async def test_a_page_between_two_cursors_is_what_lies_between(
     page = await api.data(ada, WALK, orderBy=order_by, **{"last" if backward else "first": size}, **window)
     between = everything[start + 1 : end]
     assert page["viewer"]["tasks"]["edges"] == (between[-size:] if backward else between[:size])
+    info = page["viewer"]["tasks"]["pageInfo"]
+    more = len(between) > size
+    assert (info["hasPreviousPage"], info["hasNextPage"]) == ((more, True) if backward else (True, more))
 
 
 async def test_rows_that_come_and_go_shift_nothing(api: Api, ada: Person) -> None:

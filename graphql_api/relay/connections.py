@@ -62,15 +62,15 @@ class PageInfo:
     page: strawberry.Private[Page[Any]]
 
     @strawberry.field(
-        description="True when more follows after `endCursor`. Paging backward from `before` it is always true, "
-        "also when nothing is there any more."
+        description="True when more follows after `endCursor`, up to `before`. Paging backward from `before` it is "
+        "always true, also when nothing is there any more."
     )
     def has_next_page(self) -> bool:
         return self.page.has_next
 
     @strawberry.field(
-        description="True when something comes before `startCursor`. Paging forward from `after` it is always "
-        "true, also when nothing is there any more."
+        description="True when something comes before `startCursor`, down to `after`. Paging forward from `after` it "
+        "is always true, also when nothing is there any more."
     )
     def has_previous_page(self) -> bool:
         return self.page.has_previous

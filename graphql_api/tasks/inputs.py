@@ -78,7 +78,8 @@ class UpdateTaskInput:
 class ToggleTaskInput:
     id: strawberry.ID = strawberry.field(description="ID of the `Task`.")
     completed: bool | None = strawberry.field(
-        default=UNSET, description="The state to set; absent turns it around. With it the call can be repeated safely."
+        default=UNSET,
+        description="The state to set; absent or null turns it around. With it the call can be repeated safely.",
     )
     if_version: IfVersion = UNSET
 
