@@ -228,6 +228,23 @@ async def test_a_name_that_is_nowhere_stops_the_start(database_url: str, changes
     assert str(refused.value) == message
 
 
+async def test_what_the_user_table_does_not_tell_is_told_as_nothing(database_url: str, issuer: Issuer) -> None:
+    ada = await issuer.sign_up("Ada")
+    headers, query = bearer(await issuer.token(ada)), {"query": "{ viewer { name emailVerified image } }"}
+    nothing = {"data": {"viewer": {"name": "Ada", "emailVerified": False, "image": None}}}
+    await execute(
+        database_url,
+        'ALTER TABLE "user" ALTER "emailVerified" DROP NOT NULL',
+        'UPDATE "user" SET "emailVerified" = NULL',
+    )
+    async with serving(settings(database_url)) as client:
+        assert (await client.post("/graphql", json=query, headers=headers)).json() == nothing
+    for name in ("emailVerified", "image", "createdAt"):
+        await execute(database_url, f'ALTER TABLE "user" RENAME "{name}" TO "my {name}"')
+    async with serving(settings(database_url)) as client:
+        assert (await client.post("/graphql", json=query, headers=headers)).json() == nothing
+
+
 async def test_a_number_is_no_end_of_a_ban(database_url: str, issuer: Issuer) -> None:
     ada = await issuer.sign_up("Ada")
     signed_token = await issuer.sign_in(ada)
