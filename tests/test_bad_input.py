@@ -23,6 +23,8 @@ TASKS = """
 """
 SOME_UUID = "0190c2ae-7a4b-7c3d-9e1f-2a6b5c4d3e2f"
 NOWHERE = str(GlobalID("Task", SOME_UUID))
+NO_USER = str(GlobalID("User", "a\0"))
+"""Nobody can have this id, for the database has no such text."""
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +72,7 @@ BAD_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"filter": {"search": "a\0"}}, "`filter.search` has a null character"),
     ({"filter": {"title": {"contains": "\0"}}}, "`filter.title.contains` has a null character"),
     ({"filter": {"assignee": {"eq": "junk"}}}, "`filter.assignee.eq` is 'junk', which is not the ID of a User."),
+    ({"filter": {"assignee": {"eq": NO_USER}}}, f"`filter.assignee.eq` is '{NO_USER}', which is not the ID of a User."),
     ({"filter": {"assignee": {"in": [NOWHERE]}}}, f"`filter.assignee.in[0]` is '{NOWHERE}', which is not the ID"),
     ({"filter": {"title": {"nin": ["a", "\0"]}}}, "`filter.title.nin[1]` has a null character"),
     ({"filter": {"dueDate": {"gt": "P9999Y"}}}, "`filter.dueDate.gt` leads out of the years 2 to 9998."),
@@ -208,8 +211,8 @@ async def test_the_task_of_another_person_is_as_if_it_were_not_there(
 
 
 async def test_malformed_ids_are_null_in_nodes_and_refused_in_node(api: Api, ada: Person) -> None:
-    ids = ["junk", "", "\0", str(GlobalID("Secret", "1")), str(GlobalID("Task", "1"))]
-    assert await api.data(ada, "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=ids) == {"nodes": [None] * 5}
+    ids = ["junk", "", "\0", str(GlobalID("Secret", "1")), str(GlobalID("Task", "1")), NO_USER]
+    assert await api.data(ada, "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=ids) == {"nodes": [None] * 6}
     [error] = await api.errors(ada, '{ node(id: "junk") { id } }')
     assert error == {
         "code": "BAD_USER_INPUT",
@@ -244,6 +247,7 @@ BAD_TASKS: list[tuple[dict[str, Any], str, str, str]] = [
     ({"description": "\0"}, "INVALID", "description", "`description` has a null character"),
     ({"assigneeId": "junk"}, "INVALID", "assigneeId", "`assigneeId` is 'junk', which is not the ID of a User."),
     ({"assigneeId": NOWHERE}, "INVALID", "assigneeId", f"`assigneeId` is '{NOWHERE}', which is not the ID of a User."),
+    ({"assigneeId": NO_USER}, "INVALID", "assigneeId", f"`assigneeId` is '{NO_USER}', which is not the ID of a User."),
     ({"assigneeId": NOBODY}, "INVALID", "assigneeId", "There is no user with this ID."),
 ]
 
