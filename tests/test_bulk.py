@@ -69,6 +69,16 @@ async def test_every_broken_rule_of_every_task_is_told_and_none_is_created(api: 
     assert await titles(api, ada) == []
 
 
+async def test_an_id_that_a_call_has_twice_is_refused_with_the_place_of_the_first(api: Api, ada: Person) -> None:
+    task = {"title": "x", "id": str(uuid4())}
+    payload = await answer(api, ada, CREATE_MANY, tasks=[{"title": "x"}, task, task])
+    [error] = payload["errors"]
+    assert (error["message"], error["path"]) == (
+        "`id` is that of task 1 of this call; give each its own.",
+        ["input", "tasks", "2", "id"],
+    )
+
+
 async def test_every_assignee_who_is_nobody_is_told(api: Api, ada: Person, bob: Person) -> None:
     nobody = str(GlobalID("User", "nobody"))
     assignees = [nobody, bob.global_id, None, nobody]

@@ -392,7 +392,8 @@ def test_a_document_whose_answer_could_not_be_written_is_refused() -> None:
 async def test_the_deepest_answer_can_be_written(api: Api, ada: Person) -> None:
     task = await api.create(ada)
     below = "history(first: 1) { nodes { task { " * 32
-    data = await api.data(ada, f"query($id: ID!) {{ task(id: $id) {{ {below} id {' }' * 96} }} }}", id=task["id"])
+    deepest = f"{below} history(first: 1) {{ nodes {{ id }} }} {' }' * 96}"  # 100 with the field around it
+    data = await api.data(ada, f"query($id: ID!) {{ task(id: $id) {{ {deepest} }} }}", id=task["id"])
     assert '"id":' in json.dumps(data)
 
 
