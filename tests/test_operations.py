@@ -339,6 +339,10 @@ def test_many_different_fields_are_accepted() -> None:
     engine().prepare(block("{ viewer", many(1600, "a#: id")) + " }", None, {})
 
 
+def test_fields_of_an_inline_fragment_count_once() -> None:
+    engine().prepare(block("{ viewer", block("...", many(230, "id"))) + " }", None, {})
+
+
 def test_more_tokens_than_the_limit_are_refused() -> None:
     engine(max_tokens=100).prepare(block("", many(98, "__typename")), None, {})
     with pytest.raises(NotExecuted, match="more than 100 tokens"):
@@ -347,7 +351,12 @@ def test_more_tokens_than_the_limit_are_refused() -> None:
 
 def test_more_values_than_the_limit_are_refused() -> None:
     engine(max_tokens=100).prepare("{ __typename }", None, {"a": [1] * 99})
-    too_many: list[dict[str, Any]] = [{"a": [1] * 100}, {"a": [[[{}] * 50] * 2]}, {f"a{n}": 1 for n in range(101)}]
+    too_many: list[dict[str, Any]] = [
+        {"a": [1] * 100},
+        {"a": [[1]] * 99},
+        {"a": [[[{}] * 50] * 2]},
+        {f"a{n}": 1 for n in range(101)},
+    ]
     for variables in too_many:
         with pytest.raises(RequestError, match="more than 100 values") as refusal:
             engine(max_tokens=100).prepare("{ __typename }", None, variables)
@@ -377,10 +386,11 @@ def test_a_document_that_is_too_deep_is_refused() -> None:
 
 def test_a_document_whose_answer_could_not_be_written_is_refused() -> None:
     def nested(fields: int) -> str:
-        """Fields in fields, half of them in a fragment."""
+        """Fields in fields, half of them in a fragment, and one beside them that leads nowhere."""
         below = "history { nodes { task { " * (fields // 6)
         opened, closed = (below, " }" * below.count("{"))
-        return f"{{ task(id: 1) {{ {opened} ... {{ ...F }} {closed} }} }} fragment F on Task {{ {opened} id {closed} }}"
+        fragment = f"fragment F on Task {{ {opened} id {closed} title }}"
+        return f"{{ task(id: 1) {{ {opened} ... {{ ...F }} {closed} title }} }} {fragment}"
 
     engine(max_cost=10**99).prepare(nested(96), None, {})
     with pytest.raises(NotExecuted) as refusal:
