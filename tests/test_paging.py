@@ -120,6 +120,14 @@ async def test_a_page_between_two_cursors_is_what_lies_between(
     assert (info["hasPreviousPage"], info["hasNextPage"]) == ((more, True) if backward else (True, more))
 
 
+async def test_page_info_alone_is_what_it_is_beside_the_tasks(api: Api, ada: Person) -> None:
+    await sow(api, ada, 3)
+    query = "{ viewer { tasks(first: 2) { pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } } }"
+    page = (await api.data(ada, WALK, first=2))["viewer"]["tasks"]
+    assert page["pageInfo"]["hasNextPage"]
+    assert (await api.data(ada, query))["viewer"]["tasks"] == {"pageInfo": page["pageInfo"]}
+
+
 async def test_rows_that_come_and_go_shift_nothing(api: Api, ada: Person) -> None:
     await sow(api, ada)
     before = await expected(api, ada, [])

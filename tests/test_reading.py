@@ -101,6 +101,19 @@ async def test_a_stranger_cannot_be_looked_up(api: Api, ada: Person, bob: Person
     assert await api.data(bob, NODE, id=ada.global_id) == {"node": {"__typename": "User", "id": ada.global_id}}
 
 
+async def test_a_task_is_overdue_from_its_due_date_until_it_is_completed(api: Api, ada: Person) -> None:
+    past, future = "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
+    for due_date, status, overdue in (
+        (past, "PENDING", True),
+        (past, "IN_PROGRESS", True),
+        (past, "COMPLETED", False),
+        (future, "PENDING", False),
+        (None, "PENDING", False),
+    ):
+        task = await api.create(ada, dueDate=due_date, status=status)
+        assert (await api.data(ada, TASK, id=task["id"]))["task"]["overdue"] == task["overdue"] == overdue
+
+
 async def test_counts_are_of_the_viewers_own_tasks(api: Api, ada: Person, bob: Person) -> None:
     await api.create(ada, dueDate="2020-01-01T00:00:00Z")
     await api.create(ada, status="IN_PROGRESS", dueDate="2999-01-01T00:00:00Z")
