@@ -273,6 +273,41 @@ async def test_a_table_of_the_name_that_is_not_better_auths_is_passed_over(datab
         assert await who(client, bearer(signed_token)) == ada.email
 
 
+async def test_a_view_counts_as_a_table(database_url: str, issuer: Issuer) -> None:
+    ada = await issuer.sign_up("Ada")
+    signed_token = await issuer.sign_in(ada)
+    await execute(
+        database_url, 'ALTER TABLE "user" RENAME TO people', 'CREATE VIEW "user" AS SELECT id, name, email FROM people'
+    )
+    options = settings(database_url)
+    await migrations.upgrade(options)
+    async with serving(options) as client:
+        assert await who(client, bearer(signed_token)) == ada.email
+
+
+async def test_of_two_tables_the_first_in_the_search_path_counts(database_url: str, issuer: Issuer) -> None:
+    ada = await issuer.sign_up("Ada")
+    token = await issuer.token(ada)
+    name = database_url.partition("?")[0].rpartition("/")[2]
+    await execute(
+        database_url,
+        'CREATE SCHEMA auth; CREATE TABLE auth."user" AS SELECT * FROM "user"',
+        "UPDATE auth.\"user\" SET email = 'first'",
+        f"ALTER DATABASE {name} SET search_path = auth, public",
+    )
+    options = settings(database_url)
+    await migrations.upgrade(options)
+    async with serving(options) as client:
+        assert await who(client, bearer(token)) == "first"
+
+
+async def test_a_table_outside_of_the_search_path_is_not_found(database_url: str, issuer: Issuer) -> None:
+    signed_token = await issuer.sign_in(await issuer.sign_up("Ada"))
+    await execute(database_url, "CREATE SCHEMA elsewhere; ALTER TABLE session SET SCHEMA elsewhere")
+    async with serving(settings(database_url)) as client:
+        assert (await refusal(client, bearer(signed_token))).startswith("This server cannot see sessions")
+
+
 # ---------------------------------------------------------------- no tables
 
 
