@@ -221,6 +221,17 @@ async def test_malformed_ids_are_null_in_nodes_and_refused_in_node(api: Api, ada
     }
 
 
+async def test_what_is_no_id_of_an_event_is_null(api: Api, ada: Person) -> None:
+    [event] = (await api.data(ada, "{ viewer { taskEvents { nodes { id } } } }"))["viewer"]["taskEvents"]["nodes"]
+    found = GlobalID.parse(event["id"])
+    assert found
+    keys = ["", "x", "-1", "²", "٣", f"0{found.key}", f"{found.key} ", str(2**63), "9" * 5_000]
+    others = [*(GlobalID("TaskEvent", key) for key in keys), GlobalID("Event", found.key)]
+    ids = [event["id"], *map(str, others)]
+    data = await api.data(ada, "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=ids)
+    assert data == {"nodes": [event, *[None] * len(others)]}
+
+
 async def test_more_ids_than_100_are_refused(api: Api, ada: Person) -> None:
     [error] = await api.errors(ada, "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=["a"] * 101)
     assert (error["code"], error["message"]) == (
