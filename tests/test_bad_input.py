@@ -164,6 +164,19 @@ async def test_a_cursor_that_is_put_together_by_hand_is_refused(api: Api, ada: P
     assert CURSOR in error["message"]
 
 
+async def test_a_cursor_of_events_that_is_put_together_by_hand_is_refused(api: Api, ada: Person) -> None:
+    query = "query ($after: String) { viewer { taskEvents(after: $after) { nodes { id } } } }"
+    [good, *bad] = [
+        b64encode(f'["cursor+",{number}]'.encode()).decode()
+        for number in ("0", "-1", "true", "1.5", '"1"', "null", str(2**63))
+    ]
+    await api.data(ada, query, after=good)
+    for cursor in bad:
+        [error] = await api.errors(ada, query, after=cursor)
+        assert (error["code"], error["path"]) == ("BAD_USER_INPUT", ["viewer", "taskEvents"])
+        assert CURSOR in error["message"]
+
+
 @given(cursor=st.text() | st.binary().map(lambda data: data.decode("latin-1")))
 @hypothesis_settings(max_examples=100)
 async def test_any_text_as_a_cursor_is_refused_or_gives_a_page(api: Api, ada: Person, cursor: str) -> None:
