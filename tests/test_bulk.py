@@ -173,9 +173,10 @@ async def test_tasks_that_cannot_be_changed_are_reported_and_the_rest_go_through
 
 async def test_an_assignee_sets_the_status_of_many(api: Api, ada: Person, bob: Person) -> None:
     ids = [(await api.create(ada, assigneeId=bob.global_id))["id"], (await api.create(bob))["id"]]
-    payload = await answer(api, bob, UPDATE_MANY, select={"ids": ids}, patch={"status": "IN_PROGRESS"})
-    assert (payload["affected"], payload["errors"]) == (2, [])
-    assert {task["status"] for task in payload["tasks"]} == {"IN_PROGRESS"}
+    for patch in ({"status": "IN_PROGRESS"}, {"status": "COMPLETED", "completed": True}):
+        payload = await answer(api, bob, UPDATE_MANY, select={"ids": ids}, patch=patch)
+        assert (payload["affected"], payload["errors"]) == (2, [])
+        assert {task["status"] for task in payload["tasks"]} == {patch["status"]}
 
 
 @pytest.mark.parametrize(("mutation", "values"), [("update", {"patch": {"completed": True}}), ("delete", {})])

@@ -391,6 +391,7 @@ async def test_a_cursor_of_a_log_that_was_restored_from_before_has_expired(
 
 
 async def test_the_cursor_of_now_is_never_one_that_has_expired(following: Followers, api: Api, ada: Person) -> None:
+    await api.create(ada, "before what is kept begins")
     await api.issuer.connection.execute(
         "UPDATE task_events_horizon SET cursor = (SELECT setval('task_events_cursor', 1000))"
     )
@@ -456,6 +457,16 @@ async def test_a_history_goes_back_to_the_beginning_page_by_page(api: Api, ada: 
             page = (await api.data(person, HISTORY, id=task["id"], first=2, after=after))["task"]["history"]
             nodes += page["nodes"]
         assert nodes == whole["nodes"]
+
+
+async def test_pages_of_several_sizes_of_one_history_can_be_asked_for_together(api: Api, ada: Person) -> None:
+    task = await api.create(ada)
+    await api.data(ada, DELETE, input={"id": task["id"]})
+    await api.data(ada, RESTORE, input={"id": task["id"]})
+    pages = " ".join(f"first{n}: history(first: {n}) {{ nodes {{ kind }} }}" for n in (1, 2, 3))
+    data = await api.data(ada, f"query ($id: ID!) {{ task(id: $id) {{ {pages} }} }}", id=task["id"])
+    kinds = [{"kind": kind} for kind in ("RESTORED", "DELETED", "CREATED")]
+    assert data["task"] == {f"first{n}": {"nodes": kinds[:n]} for n in (1, 2, 3)}
 
 
 async def test_an_assignee_sees_of_a_history_what_they_saw_happen(api: Api, ada: Person, bob: Person) -> None:

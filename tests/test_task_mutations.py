@@ -217,6 +217,7 @@ async def test_an_assignee_sees_toggles_and_sets_the_status(api: Api, ada: Perso
     assert await api.data(bob, TASK, id=task["id"]) == {"task": task}
     assert (await update(api, bob, task, status="IN_PROGRESS"))["status"] == "IN_PROGRESS"
     assert (await toggle(api, bob, task))["completed"] is True
+    assert (await update(api, bob, task, status="PENDING", completed=False))["completed"] is False
 
 
 @pytest.mark.parametrize("patch", [{"title": "x"}, {"status": "COMPLETED", "priority": "LOW"}, {"assigneeId": None}])
