@@ -246,11 +246,15 @@ async def test_what_is_no_id_of_an_event_is_null(api: Api, ada: Person) -> None:
 
 
 async def test_more_ids_than_100_are_refused(api: Api, ada: Person) -> None:
-    [error] = await api.errors(ada, "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=["a"] * 101)
-    assert (error["code"], error["message"]) == (
+    query = "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }"
+    [error] = await api.errors(ada, query, ids=["a"] * 101)
+    assert (error["code"], error["message"], error["path"]) == (
         "BAD_USER_INPUT",
         "`ids` has 101 IDs; at most 100 are allowed.",
+        ["nodes"],
     )
+    answer = await api.result(ada, query, ids=["a"] * 101)
+    assert answer["data"] is None  # and not absent, for it was executed
 
 
 # ---------------------------------------------------------------- changing

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from graphql_api.relay import cursors
+from graphql_api.tasks.log import OLDEST_FIRST
 from tests.asking import bearer
 from tests.client import CREATE_MANY, DELETE, DELETE_MANY, RESTORE, TOGGLE, UPDATE, UPDATE_MANY, Api
 from tests.issuer import Issuer, Person
@@ -372,6 +375,18 @@ async def test_a_cursor_older_than_what_is_kept_has_expired(followers: Followers
         (await api.data(ada, EVENTS, after=dropped))["viewer"]["taskEvents"]["nodes"][:1],
     ):
         assert [event["task"]["title"] for event in seen] == ["kept"]
+
+
+async def test_what_ends_a_stream_names_the_field_as_the_client_does(api: Api, ada: Person) -> None:
+    follow = "subscription Follow($after: String) { changes: taskChanged(after: $after) { kind } }"
+    body = {"query": f"query Other {{ viewer {{ id }} }} {follow}", "operationName": "Follow"}
+    headers = bearer(await api.issuer.token(ada)) | {"Accept": "text/event-stream"}
+    told = []
+    for after in (cursors.encode(OLDEST_FIRST, [1000]), "x", 7):
+        response = await api.client.post("/graphql", json={**body, "variables": {"after": after}}, headers=headers)
+        [error] = json.loads(response.text.splitlines()[1].removeprefix("data: "))["errors"]
+        told.append((error["extensions"]["code"], error.get("path")))
+    assert told == [("CURSOR_EXPIRED", ["changes"]), ("BAD_USER_INPUT", ["changes"]), ("BAD_USER_INPUT", None)]
 
 
 async def test_a_cursor_of_a_log_that_was_restored_from_before_has_expired(
