@@ -37,6 +37,7 @@ from hypothesis import strategies as st
 from strawberry import UNSET
 from strawberry.extensions import FieldExtension
 from strawberry.permission import BasePermission
+from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.fields.resolver import StrawberryResolver
 
@@ -373,6 +374,24 @@ async def test_calls_strawberry_s_resolvers_as_strawberry_does(text: str) -> Non
             assert got.errors == expected.errors
 
 
+class Whispering(strawberry.Info):
+    @property
+    def field_name(self) -> str:
+        return f"({super().field_name})"
+
+
+@strawberry.type
+class Asking:
+    @strawberry.field
+    def here(self, info: strawberry.Info) -> str:
+        return info.field_name
+
+
+def test_resolvers_get_the_info_that_their_schema_wants() -> None:
+    schema = strawberry.Schema(Asking, config=StrawberryConfig(info_class=Whispering))._schema
+    assert plan(schema, parse("{ here }")).execute({}) == ({"here": "(here)"}, None)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -478,6 +497,13 @@ class Book:
 
         return title()
 
+    @strawberry.field(graphql_type=str)  # type: ignore[untyped-decorator]
+    def place(self) -> str | Awaitable[str]:
+        async def far() -> str:
+            return "far"
+
+        return far() if self.number == 4 else "near"
+
 
 class Books(Loader[int, Book]):
     """Knows no book 7, and is slow to find 8."""
@@ -558,6 +584,26 @@ class Shelf:
     def load(self, number: int) -> Promise[Any]:
         book = KeyError(7) if number == 7 else Book(number=number)
         return promise(book, self._turns.get(number, 0))
+
+
+@pytest.mark.parametrize("turns", [{1: 1, 5: 4}, {1: 4, 5: 1}])
+async def test_promises_of_two_batches_are_each_waited_for(turns: dict[int, int]) -> None:
+    document = parse("{ a: book(number: 1) { title } b: book(number: 5) { number } }")
+    ours = plan(LIBRARY, document, StrawberryGraphQLCoreExecutionContext)
+    for _ in range(2):
+        result = await awaited(ours.execute({}, Shelf(turns), Library()))
+        assert result == ({"a": {"title": "Book 1"}, "b": {"number": 5}}, None)
+
+
+@pytest.mark.usefixtures("collects_afterwards")
+@pytest.mark.parametrize("last", [2, 7])
+async def test_what_is_to_be_awaited_in_a_promised_object_for_once_is_awaited(last: int) -> None:
+    books = "a: book(number: $n) { place } b: book(number: $n) { place } must(number: $last) { place }"
+    document = parse(f"query ($n: Int!, $last: Int!) {{ {books} }}")
+    ours = plan(LIBRARY, document, StrawberryGraphQLCoreExecutionContext)
+    for variables in ({"n": 1, "last": 1}, {"n": 4, "last": last}):
+        expected = await awaited(by_graphql_core(LIBRARY, document, variables, Books(), Library()))
+        assert shown(await awaited(ours.execute(variables, Books(), Library()))) == shown(expected)
 
 
 async def test_nothing_is_completed_any_more_when_the_rest_was_asked_to_end() -> None:

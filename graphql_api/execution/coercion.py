@@ -33,7 +33,7 @@ TYPES_MAX = 1000
 
 
 class Unusual(Exception):
-    """The value does not fit, or in a way that only graphql-core knows."""
+    """The value does not fit, or fits in a way that only graphql-core knows."""
 
 
 def coercion(type_: GraphQLInputType) -> Coerce:

@@ -1,6 +1,6 @@
 """The text of a plan's functions for many objects: a column for each field, one after the other.
 
-For `{ title owner { name } }` of tasks that have both as attributes, `make` makes
+For `{ title owner { name } }` of tasks that have both as attributes, `make` gives
 
     def each(rows, sources):
         run, rows.fields = rows.run, fields
@@ -28,7 +28,7 @@ from graphql import GraphQLObjectType, TypeNameMetaFieldDef, get_nullable_type, 
 from graphql_api.execution.many import of_field
 from graphql_api.execution.plans import Field
 from graphql_api.execution.resolvers import attribute, checks_its_class, is_another, is_coroutine, own_class
-from graphql_api.execution.text import Names, call_text, defined
+from graphql_api.execution.text import Names, call_text, maker
 from graphql_api.execution.values import leaf
 
 
@@ -63,7 +63,7 @@ def each(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Names]
         f"rows.answers += [{{{', '.join(answer)}}} for {', '.join(columns)}, in zip({', '.join(columns)})]",
         "return rows.answers",
     ]
-    return defined("each", "rows, sources", body, names), names
+    return maker("each", "rows, sources", body, names), names
 
 
 def _column(field: Field, number: int, names: Names) -> str | None:

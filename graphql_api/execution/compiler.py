@@ -19,7 +19,7 @@ from graphql_api.execution import columns, text
 from graphql_api.execution.arguments import Arguments, required
 from graphql_api.execution.completion import completing
 from graphql_api.execution.plans import Completion, Each, Field, Functions, Selection
-from graphql_api.execution.resolvers import call, checks_its_class, is_at_hand, resolver
+from graphql_api.execution.resolvers import call, check, checks_its_class, is_at_hand, resolver
 from graphql_api.execution.run import Definitions, Run, Steps, to_path
 
 FIELDS_MAX = 1000
@@ -151,5 +151,5 @@ class _ByGraphQLCore:
 
     def function(self, run: Run, source: Any, path: Steps | None) -> Any:
         if path and checks_its_class(self._type):
-            text.check(self._type, source)
+            check(self._type, source)
         return run.core.execute_fields(self._type, source, path and to_path(path), self._grouped, None)

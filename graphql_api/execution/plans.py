@@ -36,7 +36,6 @@ from graphql_api.execution.waiting import Pending, leave
 Completion = Callable[[Run, Any, Any], Any]
 """Completes a value in a run, at a path."""
 
-
 NOTHING: Mapping[str, Any] = {}
 
 
@@ -84,7 +83,7 @@ class Place:
         return self.guarded(run, done, path) if type(done) is Coroutine else done
 
     def complete_odd(self, run: Run, value: Any, answer: Any, path: Steps) -> Any:
-        """The answer of a leaf type for a value, which is not plain, if it may stand."""
+        """What a leaf type made of a value, when that is not plain: given on if it may stand in an answer."""
         done = coerced(str(get_nullable_type(self.type)), value, answer)
         return self.guarded(run, done, path) if type(done) is Coroutine else done
 
@@ -145,10 +144,7 @@ class Field(Place):
     async def later(self, run: Run, source: Any, path: Steps, given: dict[str, Any]) -> Any:
         """Resolved and completed by a task, for a resolver that is a coroutine."""
         try:
-            value = self.resolve(run, source, path, given)
-            if type(value) is Coroutine or is_awaitable(value):
-                value = await value
-            done = self.complete(run, value, path)
+            done = self.complete(run, await self.resolve(run, source, path, given), path)
             return await done if type(done) is Coroutine else done
         except Exception as error:
             return self.fail(run, error, path)

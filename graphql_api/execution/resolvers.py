@@ -13,6 +13,7 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 from graphql import (
+    GraphQLError,
     GraphQLField,
     GraphQLObjectType,
     GraphQLResolveInfo,
@@ -20,6 +21,7 @@ from graphql import (
     get_nullable_type,
     is_leaf_type,
 )
+from graphql.pyutils import inspect
 from strawberry import Info
 from strawberry.schema import Schema
 from strawberry.schema.schema_converter import GraphQLCoreConverter
@@ -31,6 +33,9 @@ from strawberry.types.fields.resolver import StrawberryResolver
 from graphql_api.execution.conversion import Convert, conversion
 from graphql_api.execution.plans import Field
 from graphql_api.execution.run import Run, Steps
+
+_IN = f"{GraphQLCoreConverter.__qualname__}."
+"""Of what is defined in Strawberry's converter, the qualified name begins so."""
 
 Resolve = Callable[[Run, Any, Steps, dict[str, Any]], Any]
 """Calls a resolver for a source and a path, with arguments as the schema has them."""
@@ -73,6 +78,12 @@ def checks_its_class(type_: GraphQLObjectType) -> bool:
     return code is not None and code.co_qualname == f"{_IN}from_object.<locals>._get_is_type_of.<locals>.is_type_of"
 
 
+def check(type_: GraphQLObjectType, source: Any) -> None:
+    """Raises GraphQLError for an object of another type, by Strawberry's `is_type_of`."""
+    if type_.is_type_of and not type_.is_type_of(source, None):  # type: ignore[arg-type]  # it takes no interest
+        raise GraphQLError(f"Expected value of type '{type_}' but got: {inspect(source)}.")
+
+
 def is_another(type_: GraphQLObjectType) -> str:
     """A Python condition under which a `source` may be of another type: not of the class `Own`, or marked by
     `strawberry.cast`, which objects without a `__dict__` cannot be."""
@@ -104,9 +115,8 @@ def _default(field: Field) -> Resolve:
 
 
 # Strawberry's layers: `schema_converter.from_resolver` wraps a resolver so that its arguments become Python values and
-# it gets the `Info`, extensions and exception handlers that it asks for. The last two are left to it.
-
-_IN = f"{GraphQLCoreConverter.__qualname__}."
+# it gets the `Info`, extensions and exception handlers that it asks for. The last two are left to it, as is an `Info`
+# of another class.
 
 
 def _strawberry_field(definition: GraphQLField, wrapper: str) -> StrawberryField | None:
@@ -130,7 +140,6 @@ class Call:
     source_names: Sequence[str]
     """Arguments that are the source too."""
     info_name: str | None
-    info: Callable[[Run, Field, Steps], Any]
     arguments: Mapping[str, tuple[str, Convert | None]]
     """By their names in the graph: their names in Python, and what makes their values Python's."""
 
@@ -139,7 +148,9 @@ def call(definition: GraphQLField, schema: Schema | None) -> Call | None:
     """How the resolver is called, if it is Strawberry's and nothing else happens to what goes in and comes out."""
     theirs = _strawberry_field(definition, "_resolver") or _strawberry_field(definition, "_async_resolver")
     wanted = None if theirs is None else theirs.base_resolver
-    if theirs is None or wanted is None or schema is None or schema.exception_handlers:
+    if theirs is None or wanted is None or schema is None:
+        return None
+    if schema.exception_handlers or schema.config.info_class is not Info:
         return None
     if type(wanted).__call__ is not StrawberryResolver.__call__:  # there is more to calling it than the function
         return None
@@ -153,14 +164,13 @@ def call(definition: GraphQLField, schema: Schema | None) -> Call | None:
         wanted.self_parameter is not None,
         [p.name for p in (wanted.parent_parameter, wanted.root_parameter) if p is not None],
         None if wanted.info_parameter is None else wanted.info_parameter.name,
-        _info if schema.config.info_class is Info else _info_of(schema.config.info_class),
         {names.from_argument(one): (one.python_name, conversion(one.type, schema)) for one in theirs.arguments},
     )
 
 
 def _called(field: Field, call: Call) -> Resolve:
     def resolve(run: Run, source: Any, path: Steps, given: dict[str, Any]) -> Any:
-        info = call.info(run, field, path) if call.info_name or given else None
+        info = info_of(run, field, path) if call.info_name or given else None
         wanted = dict.fromkeys(call.source_names, source)
         for name, value in given.items():
             python_name, convert = call.arguments[name]
@@ -186,15 +196,11 @@ class _Info(Info[Any, Any]):
         return field.info(run, path)
 
 
-def _info(run: Run, field: Field, path: Steps) -> Any:
+def info_of(run: Run, field: Field, path: Steps) -> Any:
+    """What a resolver gets that asks for the `Info`."""
     info = _Info.__new__(_Info)
     info.context = run.context
     info.memory = field.memory
     info._field = field.call.field
     info._asked = run, field, path
     return info
-
-
-def _info_of(info_class: type[Info[Any, Any]]) -> Callable[[Run, Field, Steps], Any]:
-    """Makes infos of a class that the schema wants instead."""
-    return lambda run, field, path: info_class(_raw_info=field.info(run, path), _field=field.call.field)

@@ -15,7 +15,6 @@ from graphql import (
 )
 from graphql.execution import Executor, default_field_resolver
 from graphql.execution.collect_fields import FragmentDetails
-from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
 from graphql.execution.values import VariableValues
 from graphql.pyutils import Path
 
@@ -41,14 +40,7 @@ class Definitions:
 
     @cached_property
     def fragments(self) -> dict[str, FragmentDetails]:
-        return {
-            name: FragmentDetails(definition, self._signatures(definition))
-            for name, definition in self.fragment_definitions.items()
-        }
-
-    def _signatures(self, fragment: FragmentDefinitionNode) -> dict[str, GraphQLVariableSignature] | None:
-        found = [get_variable_signature(self.schema, variable) for variable in fragment.variable_definitions or ()]
-        return {one.name: one for one in found if isinstance(one, GraphQLVariableSignature)} or None
+        return {name: FragmentDetails(definition) for name, definition in self.fragment_definitions.items()}
 
 
 class Run:

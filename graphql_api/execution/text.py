@@ -1,7 +1,7 @@
 """The text of a plan's functions: a Python function for each selection, with a few lines for each field.
 
 For `{ title owner { name } }` of a `Task` that has its title as an attribute, and a coroutine for its owner, `make`
-makes
+gives
 
     def select(run, source, path):
         is_waiting = False
@@ -32,11 +32,19 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from graphql import GraphQLError, GraphQLObjectType, TypeNameMetaFieldDef, get_nullable_type, is_leaf_type
-from graphql.pyutils import inspect
+from graphql import GraphQLObjectType, TypeNameMetaFieldDef, get_nullable_type, is_leaf_type
 
 from graphql_api.execution.plans import Field
-from graphql_api.execution.resolvers import Call, attribute, checks_its_class, is_another, is_coroutine, own_class
+from graphql_api.execution.resolvers import (
+    Call,
+    attribute,
+    check,
+    checks_its_class,
+    info_of,
+    is_another,
+    is_coroutine,
+    own_class,
+)
 from graphql_api.execution.values import PLAIN, Coroutine, Surprise, leaf
 from graphql_api.execution.waiting import PENDING, together
 
@@ -48,6 +56,7 @@ COMMON: Names = {
     "PENDING": PENDING,
     "Coroutine": Coroutine,
     "Surprise": Surprise,
+    "info_of": info_of,
     "together": together,
 }
 """The names that are the same in every text."""
@@ -65,10 +74,10 @@ def select(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Name
             body += [f"# {field.key}: {field.type}", *_field(field, number, names)]
             answer.append(f"{field.key!r}: v{number}")
     body += [f"answer = {{{', '.join(answer)}}}", "return together(answer) if is_waiting else answer"]
-    return defined("select", "run, source, path", body, names), names
+    return maker("select", "run, source, path", body, names), names
 
 
-def defined(name: str, parameters: str, body: Sequence[str], names: Names) -> str:
+def maker(name: str, parameters: str, body: Sequence[str], names: Names) -> str:
     """The text of `make`, which gives the function of this body for what stands for the names."""
     function = [f"def {name}({parameters}):", *_indented(body), f"return {name}"]
     return "\n".join([f"def make({', '.join(names)}):", *_indented(function), ""])
@@ -84,12 +93,6 @@ def _checked(type_: GraphQLObjectType, names: Names) -> list[str]:
         f"if ({is_another(type_)}) and path:",
         "    check(source)",
     ]
-
-
-def check(type_: GraphQLObjectType, source: Any) -> None:
-    """Raises GraphQLError for an object of another type, by Strawberry's `is_type_of`."""
-    if type_.is_type_of and not type_.is_type_of(source, None):  # type: ignore[arg-type]  # it takes no interest
-        raise GraphQLError(f"Expected value of type '{type_}' but got: {inspect(source)}.")
 
 
 def _field(field: Field, number: int, names: Names) -> list[str]:
@@ -128,8 +131,8 @@ def call_text(field: Field, f: str, path: str, names: Names) -> str:
     parts = ["source"] if call.wants_self else []
     parts += [f"{name}=source" for name in call.source_names]
     if call.info_name:
-        names |= {f: field, f"{f}_info": call.info}
-        parts.append(f"{call.info_name}={f}_info(run, {f}, {path})")
+        names[f] = field
+        parts.append(f"{call.info_name}=info_of(run, {f}, {path})")
     for name, value in constants.items():
         names[f"{f}_given_{name}"] = value
         parts.append(f"{call.arguments[name][0]}={f}_given_{name}")

@@ -29,7 +29,7 @@ Coroutine = CoroutineType
 PLAIN: set[type] = {str, int, float, bool, list, dict, tuple}
 """Types whose values are nothing but values: not awaitable, not null, no exceptions. It learns, see `is_plain`."""
 PLAIN_MAX = 10_000
-_NEVER_PLAIN = (type(None), type(Undefined), GeneratorType)
+_NEVER_PLAIN = (type(None), type(Undefined), GeneratorType)  # some generators are awaitable, others are not
 
 
 def is_plain(value: object) -> bool:

@@ -58,6 +58,7 @@ Places = Sequence[tuple[Any, Any]]
 
 
 async def _together(answer: Any, waiting: Places) -> Any:
+    """A task for each that comes alone and for each batch; none where there is but one to wait for."""
     if len(waiting) == 1:
         [(key, value)] = waiting
         answer[key] = await value
