@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from enum import Enum, Flag, StrEnum
 from functools import partial, wraps
 from inspect import isawaitable
@@ -28,6 +28,7 @@ from graphql import (
     OperationDefinitionNode,
     build_schema,
     execute,
+    lexicographic_sort_schema,
     parse,
     validate,
 )
@@ -37,8 +38,10 @@ from hypothesis import strategies as st
 from strawberry import UNSET
 from strawberry.extensions import FieldExtension
 from strawberry.permission import BasePermission
+from strawberry.relay.types import GlobalID
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from strawberry.types.arguments import InputContext
 from strawberry.types.fields.resolver import StrawberryResolver
 
 from graphql_api.execution.compiler import FIELDS_MAX
@@ -154,6 +157,21 @@ class Outer:
     perhaps: strawberry.Maybe[int | None]
 
 
+@strawberry.input
+class Built:
+    """Builds its own value."""
+
+    word: str
+
+
+def _build(_: type, value: Mapping[str, object], context: InputContext) -> object:
+    assert context.info is not None
+    return f"{value['word']} at {context.path} of {context.info.field_name}"
+
+
+Built.__strawberry_definition__.from_input = _build  # type: ignore[attr-defined]
+
+
 @strawberry.interface
 class Named:
     name: str
@@ -182,7 +200,7 @@ class Dog(Named):
         return Cat(name="Tom")
 
     @strawberry.field
-    async def missing(self, info: strawberry.Info) -> str:
+    async def missing(self, info: strawberry.Info) -> str | None:
         await asyncio.sleep(0)
         raise LookupError(f"{info.path.as_list()} {info.field_name} {info.python_name} {info.return_type}")
 
@@ -227,6 +245,12 @@ class Query:
         if sizes is not None:
             sizes.append(Size.LARGE)
         return shown
+
+    @strawberry.field
+    def built(
+        self, many: list[Built] | None = None, ids: list[GlobalID] | None = None, id: GlobalID | None = None
+    ) -> str | None:
+        return repr((many, ids, id))
 
     @strawberry.field
     def seen(self, info: strawberry.Info) -> list[str]:
@@ -334,11 +358,14 @@ QUERIES = [
     OUTER + "{ takes(outer: $outer, sizes: [$size], count: $count) again: takes(outer: $outer, sizes: [LARGE]) }",
     "query ($size: Size = LARGE, $count: Int) { takes(outer: {inner: {size: $size}, perhaps: $count}) }",
     "query Q { seen ...F } fragment F on Query { seen still at below }",
-    "{ pets { __typename ... on Named { name } ... on Dog { class weather friend { name } missing } } }",
+    "{ pets { __typename ... on Dog { name class weather friend { name } missing } } }",
+    "{ pets { ... on Named { name } } }",
     "{ named { __typename name ... on Cat { lives twice } ... on Dog { friend { ... on Cat { twice } } } } }",
     "{ wrongCat { name } anyCat { name lives } }",
     "{ bare { value size when } }",
-    "{ streamed other: streamed lazyList colour red: colour(red: true) }",
+    "{ streamed other: streamed }",
+    "{ lazyList colour red: colour(red: true) }",
+    '{ built(many: [{word: "a"}, {word: "b"}], ids: ["VDox"], id: "VDoy") none: built(id: null) bad: built(id: "no") }',
     '{ lazyList loud(word: "a") other: loud forbidden awaitedByHand }',
     '{ __schema { queryType { name } types { name } } __type(name: "Cat") { fields { name } } __typename }',
 ]
@@ -381,15 +408,40 @@ class Whispering(strawberry.Info):
 
 
 @strawberry.type
+class Refused:
+    message: str
+
+
+class Refusing(strawberry.ExceptionHandler[LookupError, Refused]):
+    def handle(self, exception: LookupError, *, field: object, info: object) -> Refused:
+        return Refused(message=str(exception))
+
+
+@strawberry.type
 class Asking:
     @strawberry.field
     def here(self, info: strawberry.Info) -> str:
         return info.field_name
 
+    @strawberry.field
+    def lost(self) -> Annotated[Cat | Refused, strawberry.union("Found")]:
+        raise LookupError("no cat")
+
 
 def test_resolvers_get_the_info_that_their_schema_wants() -> None:
     schema = strawberry.Schema(Asking, config=StrawberryConfig(info_class=Whispering))._schema
     assert plan(schema, parse("{ here }")).execute({}) == ({"here": "(here)"}, None)
+
+
+def test_what_a_resolver_raises_is_handled_as_its_schema_wants() -> None:
+    schema = strawberry.Schema(Asking, exception_handlers=[Refusing()])._schema
+    ours = plan(schema, parse("{ lost { ... on Refused { message } } }"), StrawberryGraphQLCoreExecutionContext)
+    assert ours.execute({}) == ({"lost": {"message": "no cat"}}, None)
+
+
+def test_a_copy_of_a_schema_of_strawberry_s_is_executed_as_the_schema() -> None:
+    schema, document = lexicographic_sort_schema(STRAWBERRY), parse("{ takes(sizes: [LARGE]) }")
+    assert plan(schema, document).execute({}) == by_graphql_core(schema, document, {}, None, None)
 
 
 @pytest.mark.parametrize(
@@ -634,7 +686,8 @@ async def test_an_error_among_promises_is_told_when_graphql_core_tells_it(beside
 
 
 async def test_a_first_object_that_fails_makes_no_later_one_dearer() -> None:
-    document = parse("query ($n: Int!) { a: book(number: $n) { title } b: book(number: 2) { title } }")
+    selected = "{ __typename number title }"
+    document = parse(f"query ($n: Int!) {{ a: book(number: $n) {selected} b: book(number: 2) {selected} }}")
     loop = asyncio.get_running_loop()
     begun: list[object] = []
 
@@ -649,7 +702,8 @@ async def test_a_first_object_that_fails_makes_no_later_one_dearer() -> None:
         await awaited(ours.execute({"n": first}, Books(), Library()))
         begun.clear()
         result = await awaited(ours.execute({"n": 1}, Books(), Library()))
-        assert result.data == {"a": {"title": "Book 1"}, "b": {"title": "Book 2"}}
+        books = {key: {"__typename": "Book", "number": n, "title": f"Book {n}"} for key, n in (("a", 1), ("b", 2))}
+        assert result.data == books
         tasks.append(len(begun))
     assert tasks == [1, 1]  # the loader's
 

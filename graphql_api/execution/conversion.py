@@ -29,11 +29,11 @@ def conversion(type_: Any, schema: Schema) -> Convert | None:
         return conversion(type_.of_type, schema)
     if isinstance(type_, StrawberryList):
         return _list(type_, schema)
-    definition = getattr(type_, "__strawberry_definition__", None)
-    if isinstance(type_, StrawberryEnumDefinition) or isinstance(definition, StrawberryEnumDefinition):
+    if isinstance(type_, StrawberryEnumDefinition):
         return None
     if is_scalar(type_, schema.schema_converter.scalar_registry) and type_ is not GlobalID:
         return None
+    definition = getattr(type_, "__strawberry_definition__", None)
     if isinstance(definition, StrawberryObjectDefinition) and definition.is_input and definition.from_input is None:
         return _object(type_, definition, schema)
     return _as_strawberry(type_, schema)

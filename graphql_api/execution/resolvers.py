@@ -5,7 +5,6 @@ Whatever is not recognised is called as graphql-core would call it.
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,8 +45,7 @@ def attribute(definition: GraphQLField) -> str | None:
     field = _strawberry_field(definition, "_get_basic_result")
     if field is None or field.default_resolver is not getattr:
         return None
-    name = field.python_name
-    return name if name.isidentifier() and not keyword.iskeyword(name) else None
+    return field.python_name  # of a dataclass, which is written as text too: it can only be an identifier
 
 
 def is_coroutine(definition: GraphQLField) -> bool:
@@ -80,7 +78,8 @@ def checks_its_class(type_: GraphQLObjectType) -> bool:
 
 def check(type_: GraphQLObjectType, source: Any) -> None:
     """Raises GraphQLError for an object of another type, by Strawberry's `is_type_of`."""
-    if type_.is_type_of and not type_.is_type_of(source, None):  # type: ignore[arg-type]  # it takes no interest
+    is_type_of: Any = type_.is_type_of  # which takes no interest in the info
+    if not is_type_of(source, None):
         raise GraphQLError(f"Expected value of type '{type_}' but got: {inspect(source)}.")
 
 
@@ -154,7 +153,7 @@ def call(definition: GraphQLField, schema: Schema | None) -> Call | None:
         return None
     if type(wanted).__call__ is not StrawberryResolver.__call__:  # there is more to calling it than the function
         return None
-    function: Callable[..., Any] = wanted.wrapped_func if callable(wanted.wrapped_func) else wanted
+    function: Any = wanted.wrapped_func
     if is_coroutine(definition) and not iscoroutinefunction(function):
         return None  # an asynchronous generator, say, which nobody can await
     names = schema.config.name_converter
