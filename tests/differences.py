@@ -227,7 +227,7 @@ class Schemas:
             number = value["number"] if isinstance(value, dict) else getattr(value, "number", None)
             name: Any = None if number is None else f"Thing{number}"
             if kind == "wrong" and self._chance(info.path.as_list()).random() < 0.3:
-                name = self._chance(info.path.as_list()).choice([None, 5, "Query", "Odd", "Nobody"])
+                name = self._chance(info.path.as_list()).choice([None, 5, [], "Query", "Odd", "Nobody"])
             return soon(name, 1) if kind == "later" else name
 
         return resolve_type

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from enum import Enum, Flag, StrEnum
 from functools import partial, wraps
@@ -33,6 +34,7 @@ from graphql import (
     validate,
 )
 from graphql.execution import Executor
+from graphql.type.directives import GraphQLDisableErrorPropagationDirective
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from strawberry import UNSET
@@ -172,6 +174,12 @@ def _build(_: type, value: Mapping[str, object], context: InputContext) -> objec
 Built.__strawberry_definition__.from_input = _build  # type: ignore[attr-defined]
 
 
+@strawberry.input
+class Chosen:
+    many: list[Built]
+    word: str | None
+
+
 @strawberry.interface
 class Named:
     name: str
@@ -248,9 +256,13 @@ class Query:
 
     @strawberry.field
     def built(
-        self, many: list[Built] | None = None, ids: list[GlobalID] | None = None, id: GlobalID | None = None
+        self,
+        chosen: list[Chosen] | None = None,
+        ids: list[GlobalID] | None = None,
+        id: GlobalID | None = None,
+        perhaps: strawberry.Maybe[int] = None,
     ) -> str | None:
-        return repr((many, ids, id))
+        return repr((chosen, ids, id, perhaps))
 
     @strawberry.field
     def seen(self, info: strawberry.Info) -> list[str]:
@@ -365,7 +377,9 @@ QUERIES = [
     "{ bare { value size when } }",
     "{ streamed other: streamed }",
     "{ lazyList colour red: colour(red: true) }",
-    '{ built(many: [{word: "a"}, {word: "b"}], ids: ["VDox"], id: "VDoy") none: built(id: null) bad: built(id: "no") }',
+    '{ built(chosen: [{many: [{word: "a"}], word: "b"}, {many: []}]) }',
+    '{ built(ids: ["VDox"], id: "VDoy") none: built(id: null) bad: built(id: "no") }',
+    "{ built(perhaps: 1) null: built(perhaps: null) }",
     '{ lazyList loud(word: "a") other: loud forbidden awaitedByHand }',
     '{ __schema { queryType { name } types { name } } __type(name: "Cat") { fields { name } } __typename }',
 ]
@@ -393,7 +407,8 @@ async def test_calls_strawberry_s_resolvers_as_strawberry_does(text: str) -> Non
     document = parse(text)
     assert not validate(STRAWBERRY, document)
     ours = plan(STRAWBERRY, document, StrawberryGraphQLCoreExecutionContext)
-    for variables in ({}, {"outer": {"inner": {"tags": ["x"]}, "perhaps": 1}, "size": "SMALL", "count": 3}):
+    given: dict[str, Any] = {"outer": {"inner": {"tags": ["x"]}, "perhaps": 1}, "size": "SMALL", "count": 3}
+    for variables in ({}, given, {}):
         expected = await awaited(by_graphql_core(STRAWBERRY, document, variables, ["context"], "root"))
         for _ in range(2):
             got = await awaited(ours.execute(variables, ["context"], "root"))
@@ -476,6 +491,29 @@ def test_answers_variables_that_do_not_fit_as_graphql_core_does() -> None:
     for variables in ({}, {"count": None}, {"count": "x", "size": "HUGE"}, {"count": 2**31}):
         expected = by_graphql_core(STRAWBERRY, document, variables, None, None)
         assert plan(STRAWBERRY, document).execute(variables) == expected
+
+
+def test_what_is_left_to_graphql_core_is_found_among_other_operations() -> None:
+    directive = GraphQLDisableErrorPropagationDirective.name
+    document = parse(f"query A {{ still }} query B @{directive} {{ pets {{ ... on Named {{ name }} }} }}")
+    operation = document.definitions[1]
+    assert isinstance(operation, OperationDefinitionNode)
+    ours = Plan(STRAWBERRY, document, operation, StrawberryGraphQLCoreExecutionContext)
+    values = ours.coerce({})
+    assert not isinstance(values, list)
+    result = ours.execute({})
+    assert result == ours.run(values) == execute(STRAWBERRY, document, operation_name="B")
+    assert isinstance(result, ExecutionResult)
+    assert result.data == {"pets": [{"name": "Tom"}, {"name": "Rex"}, {"name": None}]}
+
+
+def test_fragments_that_lead_too_deep_are_refused_as_by_graphql_core() -> None:
+    length = sys.getrecursionlimit()
+    fragments = (f"fragment F{number} on Query {{ ...F{number + 1} }}" for number in range(length))
+    document = parse(f"{{ ...F0 }} {' '.join(fragments)} fragment F{length} on Query {{ still }}")
+    result = plan(STRAWBERRY, document).execute({})
+    assert result == execute(STRAWBERRY, document)
+    assert "nested too deeply" in str(result)
 
 
 # Sharing, batching, bounds

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING
 from typing import Any
 
-from strawberry import UNSET, Some
+from strawberry import Some
 from strawberry.relay.types import GlobalID
 from strawberry.scalars import is_scalar
 from strawberry.schema import Schema
@@ -59,8 +59,8 @@ def _list(type_: StrawberryList, schema: Schema) -> Convert:
     item = conversion(type_.of_type, schema)
 
     def convert(value: Any, info: Any, path: tuple[str | int, ...]) -> Any:
-        if value is None or value is UNSET:
-            return value
+        if value is None:
+            return None
         if item is None:
             return list(value)  # the resolver may change it
         return [item(one, info, (*path, index)) for index, one in enumerate(value)]
@@ -77,12 +77,12 @@ def _object(type_: type, definition: StrawberryObjectDefinition, schema: Schema)
         for field in definition.fields:
             inner = conversion(field.resolve_type(type_definition=definition), schema)
             fields[schema.config.name_converter.from_field(field)] = field.python_name, inner
-            if field.default_value is MISSING and field.default_factory is MISSING:
+            if field.default_value is MISSING:
                 absent[field.python_name] = None
 
     def convert(value: Mapping[str, Any] | None, info: Any, path: tuple[str | int, ...]) -> Any:
-        if value is None or value is UNSET:
-            return value
+        if value is None:
+            return None
         if not fields:
             look()
         given: dict[str, Any] = absent.copy()
