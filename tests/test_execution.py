@@ -802,6 +802,35 @@ async def test_a_coroutine_that_was_given_twice_is_left_to_who_waits_for_it() ->
         assert result.data == {"ok": "here", "bad": None}
 
 
+@pytest.mark.usefixtures("collects_afterwards")
+async def test_what_is_cancelled_before_it_begins_leaves_no_coroutine_behind() -> None:
+    """Python would complain of one that nobody waits for."""
+    schema = build_schema(
+        "type Leaf { a: Int b: Int } type T { inner: Leaf c: Int } type Bad { t: T must: Int! } type Query { bad: Bad }"
+    )
+    waits: dict[str, int] = {}
+
+    async def number(_: Any, info: Any) -> int:
+        for _ in range(waits.get(info.field_name, 0)):
+            await asyncio.sleep(0)
+        if info.field_name == "must":
+            raise LookupError
+        return 1
+
+    async def of_t(_: Any, info: Any) -> dict[str, Any]:
+        await number(_, info)
+        return {"inner": {}}
+
+    for type_, names in {"Leaf": "ab", "T": "c", "Bad": ["must"]}.items():
+        for name in names:
+            schema.type_map[type_].fields[name].resolve = number  # type: ignore[attr-defined]
+    schema.type_map["Bad"].fields["t"].resolve = of_t  # type: ignore[attr-defined]
+    ours = plan(schema, parse("{ bad { t { inner { a b } c } must } }"))
+    for waits["t"], waits["must"] in product(range(7), repeat=2):
+        result = await awaited(ours.execute({}, root={"bad": {}}))
+        assert result.data == {"bad": None}
+
+
 async def test_an_error_that_comes_as_its_field_is_cancelled_is_told_as_by_graphql_core() -> None:
     schema = build_schema("type T { a: Int! b: Int } type Bad { inner: T must: Int! } type Query { bad: Bad }")
     document = parse("{ bad { inner { a b } must } }")
@@ -839,6 +868,37 @@ async def test_cancelling_cancels_whatever_still_runs() -> None:
         await running
     assert sorted(ended) == ["leaf"] * 8 + ["two"] * 2
     assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("fields", ["slow other: slow", "slow quick"])
+async def test_cancelling_waits_for_resolvers_that_take_their_time_to_end(fields: str) -> None:
+    schema = build_schema("type Query { slow: Int quick: Int }")
+    ended: list[str] = []
+
+    async def resolve(_: Any, info: Any) -> int:
+        if info.field_name == "slow":
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                ended.append(info.path.key)
+        return 1
+
+    for field in schema.type_map["Query"].fields.values():  # type: ignore[attr-defined]
+        field.resolve = resolve
+    document = parse(f"{{ {fields} }}")
+    told = []
+    for run in (partial(execute, schema, document), partial(plan(schema, document).execute, {})):
+        running = asyncio.ensure_future(awaited(run()))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        told.append(ended.copy())
+        ended.clear()
+    assert told == [["slow", "other"][: fields.count("slow")]] * 2
 
 
 class Number(Enum):
