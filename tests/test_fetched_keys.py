@@ -250,8 +250,7 @@ async def test_a_key_server_that_is_silent_is_given_up(
     ada = await issuer.sign_up("Ada")
     [key] = key_server.keys
     key_server.silence = asyncio.Event()
-    options = settings(database_url, auth_jwks_url=key_server.url, connect_timeout_seconds=1)
-    async with serving(options) as client:
+    async with fetching(database_url, key_server) as client:
         [error] = (await ask(client, bearer(key.sign(default_claims(ada))))).json()["errors"]
     key_server.silence.set()
     assert error["extensions"] == {"code": "SERVICE_UNAVAILABLE"}  # and no TIMEOUT, long after
