@@ -105,8 +105,8 @@ async def line(database_url: str) -> AsyncIterator[Line]:
 
 @pytest.fixture
 async def api(line: Line, issuer: Issuer) -> AsyncIterator[Api]:
-    """A server that is patient for half a second; the line is its only way to the database."""
-    async with serving(settings(line.url, connect_timeout_seconds=0.5)) as client:
+    """A server that is patient for two seconds; the line is its only way to the database."""
+    async with serving(settings(line.url, connect_timeout_seconds=2)) as client:
         yield Api(client, issuer)
 
 
