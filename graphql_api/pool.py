@@ -192,7 +192,7 @@ class Pool:
                 break
             kept.connection.terminate()  # raises to its user, who gives it back
         long_ago = now - self._idle_seconds
-        spare = self._size - self._smallest
+        spare = len(self._idle) + len(self._used) - self._smallest  # those that are being closed count no more
         while self._idle and spare > 0 and self._idle[0].idle_since < long_ago:
             self.drop(self._idle.popleft())
             spare -= 1

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -158,6 +159,25 @@ async def test_idle_connections_are_closed_but_for_the_smallest_number(database_
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
         assert shared._size == 1
+
+
+async def test_what_takes_long_to_close_takes_none_of_the_smallest_number_along(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closing = asyncio.Event()
+
+    class Slow(asyncpg.Connection):
+        async def close(self, **options: Any) -> None:
+            await closing.wait()
+            await super().close(**options)
+
+    monkeypatch.setattr(asyncpg, "connect", partial(asyncpg.connect, connection_class=Slow))
+    async with pool(database_url, smallest=1, largest=5, idle_seconds=0.02) as shared:
+        for kept in [await shared.take() for _ in range(5)]:
+            shared.give_back(kept)
+        await asyncio.sleep(0.2)
+        assert len(shared._closing) <= 4
+        closing.set()
 
 
 async def test_stopping_waits_for_those_who_still_use_one(database_url: str) -> None:
