@@ -141,6 +141,5 @@ SCALARS: Mapping[Any, ScalarDefinition] = {
         specified_by_url="https://url.spec.whatwg.org/",
         serialize=str,
         parse_value=_parse_url,
-        parse_literal=_literal(_parse_url),
     ),
 }

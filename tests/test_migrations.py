@@ -154,6 +154,12 @@ async def test_a_version_that_stands_where_older_versions_noted_it_is_moved(data
     assert await migrations.upgrade(options) == ["The database was up to date."]
 
 
+async def test_a_version_that_is_lost_is_told(database_url: str) -> None:
+    await execute(database_url, "DROP TABLE graphql_api_version")
+    with pytest.raises(ConfigurationError, match=r"as it stands .* already exists\)"):
+        await migrations.upgrade(settings(database_url))
+
+
 async def test_two_starters_at_once_migrate_once(empty_database: str) -> None:
     settings = Settings(database_url=empty_database, link_users=False)
     first, second = sorted(await asyncio.gather(migrations.upgrade(settings), migrations.upgrade(settings)))

@@ -11,7 +11,9 @@ VERSION_TABLE = "graphql_api_version"
 
 ADOPT = f"""
     DO $$ BEGIN
-        IF to_regclass('{VERSION_TABLE}') IS NULL AND to_regproc('tasks_keep_rules') IS NOT NULL THEN
+        IF to_regclass('{VERSION_TABLE}') IS NULL AND to_regclass('alembic_version') IS NOT NULL
+            AND to_regproc('tasks_keep_rules') IS NOT NULL
+        THEN
             ALTER TABLE alembic_version RENAME TO {VERSION_TABLE};
             ALTER TABLE {VERSION_TABLE} RENAME CONSTRAINT alembic_version_pkc TO {VERSION_TABLE}_pkc;
         END IF;
