@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 from typing import Any, TypeVar
-from uuid import UUID
 
 import asyncpg
 
@@ -77,15 +76,15 @@ class LogEndLoader(ViewerLoader[str, int]):
         return [end for _ in keys]
 
 
-class HistoryLoader(ViewerLoader[tuple[UUID, Window], Sequence[asyncpg.Record]]):
-    """Ids of tasks in, each with the window of a page; rows for `Window.page` out. One SELECT for each window."""
+class HistoryLoader(ViewerLoader[tuple[str, Window], Sequence[asyncpg.Record]]):
+    """Ids of tasks as text in, each with the window of a page; rows for `Window.page` out. One SELECT a window."""
 
-    async def batch_load_fn(self, keys: list[tuple[UUID, Window]]) -> list[Sequence[asyncpg.Record]]:
-        tasks: dict[Window, list[UUID]] = defaultdict(list)
+    async def batch_load_fn(self, keys: list[tuple[str, Window]]) -> list[Sequence[asyncpg.Record]]:
+        tasks: dict[Window, list[str]] = defaultdict(list)
         for task_id, window in keys:
             tasks[window].append(task_id)
-        found: dict[tuple[UUID, Window], list[asyncpg.Record]] = defaultdict(list)
+        found: dict[tuple[str, Window], list[asyncpg.Record]] = defaultdict(list)
         for window, task_ids in tasks.items():
             for row in await log.histories(self._database, self._viewer_id, task_ids, window):
-                found[row["task_id"], window].append(row)
+                found[str(row["task_id"]), window].append(row)
         return [found[key] for key in keys]

@@ -97,7 +97,7 @@ async def check_kept(database: Database, viewer_id: str, cursor: int) -> None:
         )
 
 
-def histories(database: Database, viewer_id: str, task_ids: Sequence[UUID], window: Window) -> Rows:
+def histories(database: Database, viewer_id: str, task_ids: Sequence[UUID | str], window: Window) -> Rows:
     """For each of the tasks the rows of a page of what the viewer saw happen to it, and one more. One SELECT."""
     return database.read(_histories(window.shape)(viewer=viewer_id, tasks=list(task_ids), **window.values))
 

@@ -21,6 +21,9 @@ COLUMNS = [column for column in table.c if column.name != "words"]
 
 ALL = frozenset(column.name for column in COLUMNS)
 
+ID_TEXT = sa.cast(table.c.id, sa.Text).label("id")
+"""For many rows: asyncpg would make an object of each id, only for its text to be asked for."""
+
 User = str | sa.ColumnElement[str]
 """A user's id, or what stands for it in a `Statement`: `VIEWER` or `ME`."""
 
@@ -72,7 +75,7 @@ def page(
 ) -> Rows:
     """These columns, and the sort keys, of the rows of a page and one more; `Window.page` makes a page of them.
 
-    One SELECT.
+    Ids are text. One SELECT.
     """
     statement = _page(scope, wanted.shape, window.shape, columns)
     return database.read(statement(viewer=viewer_id, **wanted.values, **window.values))
@@ -81,12 +84,12 @@ def page(
 @lru_cache(STATEMENTS_MAX)
 def _page(scope: Scope, wanted: conditions.Shape, shape: Shape, columns: frozenset[str]) -> Statement:
     read = columns | {key.name for key in shape.order.keys}
-    return as_me(shape.cut(_only(read, scope(ME)).where(condition(wanted))))
+    return as_me(shape.cut(_only(read, scope(ME), ID_TEXT).where(condition(wanted))))
 
 
-def _only(columns: frozenset[str], tasks: sa.Select[Any]) -> sa.Select[Any]:
+def _only(columns: frozenset[str], tasks: sa.Select[Any], id: sa.ColumnElement[Any] = table.c.id) -> sa.Select[Any]:
     """These columns of tasks, and their ids."""
-    return tasks.with_only_columns(*(column for column in COLUMNS if column.name in columns | {"id"}))
+    return tasks.with_only_columns(id, *(column for column in COLUMNS if column.name in columns - {"id"}))
 
 
 async def count(database: Database, viewer_id: str, scope: Scope, wanted: Filter) -> int:

@@ -36,7 +36,7 @@ class Task(Node):
     __slots__ = ("row",)
 
     row: strawberry.Private[Row]
-    """At least the columns that `columns_of_task` gives for the selected fields."""
+    """At least the columns that `columns_of_task` gives for the selected fields. The id is a UUID, or its text."""
 
     def __init__(self, row: Row) -> None:  # takes half as long as Strawberry's, which wants keywords
         self.row = row
@@ -111,7 +111,7 @@ class Task(Node):
     )
     async def history(self, info: Info, first: FirstAlone = UNSET, after: After = UNSET) -> "TaskEventConnection":
         window = Window.of(log.NEWEST_FIRST, first, after, None, None)
-        rows = await info.context.loader(HistoryLoader).load((self.row["id"], window))
+        rows = await info.context.loader(HistoryLoader).load((str(self.row["id"]), window))
         return TaskEventConnection(page=window.page(rows))
 
 
