@@ -2,20 +2,16 @@
 
 import json
 import os
-import re
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from graphql_api import addresses
 
 Seconds = Annotated[float, Field(gt=0, le=2_000_000, allow_inf_nan=False)]
 """At most three weeks, which is as long as PostgreSQL's timeouts can be."""
 Words = tuple[str, ...]
 """Several values in one variable, separated by commas."""
-
-NOT_FOR_ASYNCPG = {"channel_binding", "connect_timeout", "gssencmode", "keepalives"}
-NOT_FOR_ASYNCPG |= {"connection_limit", "pool_timeout", "pgbouncer"}  # Prisma's
-"""Parameters that libpq or other drivers know; asyncpg would send them to the server as settings."""
 
 
 class ConfigurationError(Exception):
@@ -183,29 +179,29 @@ class Settings(BaseModel):
     @field_validator("database_url", "database_url_direct")
     @classmethod
     def _driver_url(cls, value: str | None) -> str | None:
-        return value if value is None else _for_asyncpg(value)
+        return value if value is None else addresses.for_asyncpg(value)
 
     @field_validator("auth_url")
     @classmethod
     def _its_origin(cls, value: str | None) -> str | None:
-        return value if value is None else _origin(value)
+        return value if value is None else addresses.origin(value)
 
     @field_validator("trusted_origins")
     @classmethod
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(map(_origin, value))
+        return tuple(map(addresses.origin, value))
 
     @field_validator("auth_jwks_url")
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
         if value is not None:
-            _origin(value)
+            addresses.origin(value)
         return value
 
     @model_validator(mode="before")
     @classmethod
     def _pooler_in_the_url(cls, given: Any) -> Any:
-        is_told = re.search(r"[?&]pgbouncer=true(&|$)", str(given.get("database_url")))
+        is_told = addresses.tells_of_pgbouncer(str(given.get("database_url")))
         return {"database_pooler": "transaction"} | given if is_told else given
 
     @model_validator(mode="after")
@@ -228,7 +224,7 @@ class Settings(BaseModel):
     def behind_transaction_pooler(self) -> bool:
         """True when a connection may be another one in the next transaction."""
         if self.database_pooler is None:
-            return "-pooler" in (urlsplit(self.database_url).hostname or "")
+            return addresses.is_poolers(self.database_url)
         return self.database_pooler == "transaction"
 
     @property
@@ -259,42 +255,6 @@ class Settings(BaseModel):
     def audience(self) -> tuple[str, ...]:
         default = self.auth_url or self.auth_issuer
         return self.auth_audience or ((default,) if default else ())
-
-
-def _origin(address: str) -> str:
-    """The origin of a web address as browsers and Better Auth write it: without path, default port and capitals."""
-    try:
-        parts = urlsplit(address)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"has {address[:100]!r}, which is not a web address; write it like https://app.example.com")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    own_port = port is not None and port != {"http": 80, "https": 443}[parts.scheme]
-    return f"{parts.scheme}://{host}:{port}" if own_port else f"{parts.scheme}://{host}"
-
-
-def _for_asyncpg(url: str) -> str:
-    """The URL as asyncpg reads it. The message of an error never shows the URL: there is a password in it."""
-    example = "write it like postgresql://user:password@host/database"
-    try:
-        parts = urlsplit(url)
-        for host in parts.netloc.rpartition("@")[2].split(","):  # several, one of which is primary
-            _ = urlsplit(f"//{host}").port
-    except ValueError:
-        raise ValueError(f"cannot be read as a URL; {example}, with special characters percent-encoded") from None
-    if parts.scheme not in ("postgres", "postgresql", "postgresql+asyncpg"):
-        raise ValueError(f"has the scheme {parts.scheme or 'none'!r}, which is not PostgreSQL's; {example}")
-    query = dict(parse_qsl(parts.query))
-    if not parts.path.strip("/") and "dbname" not in query:
-        raise ValueError(f"names no database; {example}")
-    if not parts.hostname and "host" not in query:
-        raise ValueError(f"names no host; {example}")
-    if schema := query.pop("schema", None):  # Prisma's word, for one name
-        query["search_path"] = '"{}"'.format(schema.replace('"', '""'))
-    kept = {name: value for name, value in query.items() if name not in NOT_FOR_ASYNCPG}
-    return urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(kept, quote_via=quote), ""))
 
 
 def _explain(error: Any) -> str:
