@@ -2,6 +2,6 @@
 
 Read `plans` (what a plan is; its words are explained in `run` and `values`), `compiler` and `text` (how it is built),
 `executor` (how it runs). Beside them, each with one subject: `completion` of values; `promises` and `waiting` for them;
-`columns` and `many`, for long lists; `variables`, `arguments` and `coercion`, for what a request sends; `resolvers` and
+`loops` and `many`, for long lists; `variables`, `arguments` and `coercion`, for what a request sends; `resolvers` and
 `conversion`, for what Strawberry puts around them.
 """

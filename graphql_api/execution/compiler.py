@@ -1,6 +1,6 @@
 """How a plan is built: what is selected is found out, and becomes a Python function when the first object for it comes.
 
-`text` writes such functions, `columns` those for lists. Here those of one plan are made, each of them once.
+`text` writes such functions, `loops` those for lists. Here those of one plan are made, each of them once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from graphql import GraphQLField, GraphQLObjectType
 from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet, collect_fields, collect_subfields
 from graphql.execution.values import VariableValues
 
-from graphql_api.execution import columns, text
+from graphql_api.execution import loops, text
 from graphql_api.execution.arguments import Arguments, required
 from graphql_api.execution.completion import completing
 from graphql_api.execution.plans import Completion, Each, Field, Functions, Selection
@@ -118,7 +118,7 @@ class _Written:
 
     @cached_property
     def each(self) -> Each | None:
-        written = columns.each(self._type, self._fields)
+        written = loops.each(self._type, self._fields)
         return self._defined(*written) if written else None
 
     def _defined(self, written: str, names: text.Names) -> Any:

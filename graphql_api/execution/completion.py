@@ -30,7 +30,7 @@ from graphql_api.execution.waiting import PENDING, leave, together
 P = TypeVar("P", bound=Place)
 
 MANY = 8
-"""So many objects are sooner completed field by field."""
+"""So many objects are sooner completed by `many`."""
 
 
 def completing(place: P, field: Field, make: Make) -> P:

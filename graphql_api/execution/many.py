@@ -1,6 +1,6 @@
-"""Many objects of one type, completed field by field, by the functions of `columns`.
+"""Many objects of one type, completed in a loop, by the functions of `loops`.
 
-What is usual is completed by columns. A value that needs a closer look is kept until they are done, and then completed
+What is usual is completed there. A value that needs a closer look is kept until the loop is done, and then completed
 alone, as if it stood in no list. Whatever a resolver raises has the objects completed one by one, now and from then on;
 resolvers are called again then. GraphQL lets only root fields of mutations have effects ("Normal and Serial
 Execution"). Promises of objects are waited for together: all that come with the same batches are completed at once.
@@ -8,8 +8,8 @@ Execution"). Promises of objects are waited for together: all that come with the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Any
 
@@ -33,82 +33,118 @@ class Odd:
 
 @dataclass(slots=True)
 class Rest:
-    """What the columns leave over."""
+    """What the loops leave over."""
 
     columns: list[Column] = dataclass_field(default_factory=list)
     promised: list[Promised] = dataclass_field(default_factory=list)
 
 
-@dataclass(slots=True)
 class Rows:
     """Where objects stand in the answer for a list."""
 
-    run: Run
+    __slots__ = ("_kept", "answers", "fields", "listed", "rest", "run")
+
+    answers: Answers
+    """Those for them, when the loop is done."""
+    fields: Mapping[str, Field]
+    """What is selected of them, by keys of the answer."""
     listed: Selection
     """What is selected of the items of the list."""
-    path: Callable[[int], Steps]
-    """Gives the path of one of them."""
-    fail: Callable[[int, Exception], None]
-    """Puts null into the place of one of them, or raises the error where null may not stand."""
     rest: Rest
     """Of objects inside of these too."""
-    answers: Answers = dataclass_field(default_factory=list)
-    """Those for them, when the columns are done."""
-    fields: Mapping[str, Field] = dataclass_field(init=False)
-    """What is selected of them, by keys of the answer."""
 
-    def some(self, places: Sequence[int]) -> Rows:
-        """Those in these places."""
+    def __init__(self, run: Run, listed: Selection, rest: Rest) -> None:
+        self.run = run
+        self.listed = listed
+        self.rest = rest
+        self._kept: set[str] | None = None
 
-        def path(place: int) -> Steps:
-            return self.path(places[place])
+    def path(self, place: int) -> Steps:
+        """The path of one of them."""
+        raise NotImplementedError
 
-        def fail(place: int, error: Exception) -> None:
-            self.fail(places[place], error)
-
-        return Rows(self.run, self.listed, path, fail, self.rest)
-
-    def inside(self, field: Field) -> Rows:
-        """The objects that stand in this field of these."""
-
-        def path(place: int) -> Steps:
-            return self.path(place), field.key, field.parent.name
-
-        def fail(place: int, error: Exception) -> None:
-            try:
-                self.answers[place][field.key] = field.fail(self.run, error, path(place))
-            except Exception as located:
-                self.fail(place, located)
-
-        return Rows(self.run, self.listed, path, fail, self.rest)
+    def fail(self, place: int, error: Exception) -> None:
+        """Puts null into the place of one of them, or raises the error where null may not stand."""
+        raise NotImplementedError
 
     def keep(self, key: str, value: Any) -> Odd:
-        """What stands for a value of a field of one of them until the columns are done."""
-        columns, field = self.rest.columns, self.fields[key]
-        if not columns or columns[-1].rows is not self or columns[-1].field is not field:
-            columns.append(Column(self, field))
+        """What stands for a value of a field of one of them until the loop is done."""
+        if self._kept is None:
+            self._kept = set()
+        if key not in self._kept:
+            self._kept.add(key)
+            self.rest.columns.append(Column(self, self.fields[key]))
         return Odd(value)
+
+
+class _Items(Rows):
+    """The items of a list."""
+
+    __slots__ = ("_item", "_path", "result")
+
+    result: Answers
+    """The answer for the list, in which null may stand for one of them."""
+
+    def __init__(self, item: Place, listed: Selection, run: Run, path: Steps) -> None:
+        super().__init__(run, listed, Rest())
+        self._item = item
+        self._path = path
+
+    def path(self, place: int) -> Steps:
+        return self._path, place, None
+
+    def fail(self, place: int, error: Exception) -> None:
+        self.result[place] = self._item.fail(self.run, error, self.path(place))
+
+
+class _Inside(Rows):
+    """The objects that stand in a field of others."""
+
+    __slots__ = ("_field", "_outer")
+
+    def __init__(self, outer: Rows, field: Field) -> None:
+        super().__init__(outer.run, outer.listed, outer.rest)
+        self._outer = outer
+        self._field = field
+
+    def path(self, place: int) -> Steps:
+        return self._outer.path(place), self._field.key, self._field.parent.name
+
+    def fail(self, place: int, error: Exception) -> None:
+        try:
+            self._outer.answers[place][self._field.key] = self._field.fail(self.run, error, self.path(place))
+        except Exception as located:
+            self._outer.fail(place, located)
+
+
+class _Some(Rows):
+    """Those of others in certain places."""
+
+    __slots__ = ("_all", "_places")
+
+    def __init__(self, all_: Rows, places: Sequence[int]) -> None:
+        super().__init__(all_.run, all_.listed, all_.rest)
+        self._all = all_
+        self._places = places
+
+    def path(self, place: int) -> Steps:
+        return self._all.path(self._places[place])
+
+    def fail(self, place: int, error: Exception) -> None:
+        self._all.fail(self._places[place], error)
 
 
 def of_list(item: Place, listed: Selection, run: Run, values: list[Any], path: Steps) -> Any:
     """The answers for the items of a list, or a coroutine that gives them; None where each is to be found alone."""
-    answers: Answers = []
-
-    def path_of(index: int) -> Steps:
-        return path, index, None
-
-    def fail(index: int, error: Exception) -> None:
-        answers[index] = item.fail(run, error, path_of(index))
-
-    rest = Rest()
+    rows = _Items(item, listed, run, path)
     try:
-        answers += _selected(item, Rows(run, listed, path_of, fail, rest), values, {*map(type, values)})
+        answers = rows.result = [*_selected(item, rows, values, {*map(type, values)})]
     except Surprise:
         return None
     except Exception:  # it will come again, in its place
         listed.each = None
         return None
-    parts = _finish(run, rest, ())
+    parts = _finish(run, rows.rest, ())
     return _awaited(parts, answers) if parts else answers
 
 
@@ -119,7 +155,7 @@ def of_field(field: Field, rows: Rows, values: list[Any]) -> Answers:
         rows.rest.promised.append(Promised(field, rows, values))
         return values
     try:
-        return _selected(field, rows.inside(field), values, kinds)
+        return _selected(field, _Inside(rows, field), values, kinds)
     except Surprise:
         return [rows.keep(field.key, value) for value in values]
 
@@ -132,7 +168,7 @@ def _selected(place: Place, rows: Rows, values: list[Any], kinds: set[type]) -> 
     if place.is_nullable and type(None) in kinds:
         present = [number for number, value in enumerate(values) if value is not None]
         some = [values[number] for number in present]
-        answers = iter(_selected(place, rows.some(present), some, kinds - {type(None)}))
+        answers = iter(_selected(place, _Some(rows, present), some, kinds - {type(None)}))
         return [None if value is None else next(answers) for value in values]
     if not (kinds <= PLAIN or all(map(is_plain, values))) or place.selection is None or place.selection.each is None:
         raise Surprise
@@ -141,6 +177,8 @@ def _selected(place: Place, rows: Rows, values: list[Any], kinds: set[type]) -> 
 
 def _finish(run: Run, rest: Rest, kept: Sequence[Promised]) -> Parts:
     """Completes what is left over, after promises that are kept; gives what is to be waited for then."""
+    if not (kept or rest.columns or rest.promised):
+        return []
     parts: Parts = []
     try:
         for promised in kept:
@@ -185,7 +223,7 @@ class Column:
     def complete(self, parts: Parts) -> None:
         """Completes each alone; adds what is to be waited for then."""
         run, answers, key = self.rows.run, self.rows.answers, self.field.key
-        inside = self.rows.inside(self.field)
+        inside = _Inside(self.rows, self.field)
         for place, odd in self.odd().items():
             try:
                 done = answers[place][key] = self.field.complete_any(run, odd.value, inside.path(place))
@@ -213,9 +251,8 @@ class Promised:
     def complete(self, rest: Rest, parts: Parts) -> None:
         """Puts what is selected of the promised objects into the answers; adds what they leave over, and what is to be
         waited for where each is completed alone."""
-        field = self.field
-        rows = replace(self.rows, rest=Rest())
-        inside = rows.inside(field)
+        field, rows = self.field, self.rows
+        inside = _Inside(rows, field)
         kept: dict[int, Any] = {}
         for place, promise in enumerate(self.promises):
             try:
@@ -225,19 +262,20 @@ class Promised:
                 inside.fail(place, error)
         if not kept:
             return
-        some = rows.some([*kept])
+        some = _Some(rows, [*kept])
+        some.rest = Rest()
         some.answers = [rows.answers[place] for place in kept]
         values = [*kept.values()]
         try:
-            done = _selected(field, some.inside(field), values, {*map(type, values)})
+            done = _selected(field, _Inside(some, field), values, {*map(type, values)})
         except Exception:
             rows.listed.each = None
             parts += [self._complete_one(place, inside.path(place)) for place in kept]
             return
         for answer, value in zip(some.answers, done, strict=True):
             answer[field.key] = value
-        rest.columns += rows.rest.columns
-        rest.promised += rows.rest.promised
+        rest.columns += some.rest.columns
+        rest.promised += some.rest.promised
 
     async def _complete_one(self, place: int, path: Steps) -> None:
         promise = self.promises[place]

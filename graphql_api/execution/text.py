@@ -79,8 +79,8 @@ def select(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Name
 
 def maker(name: str, parameters: str, body: Sequence[str], names: Names) -> str:
     """The text of `make`, which gives the function of this body for what stands for the names."""
-    function = [f"def {name}({parameters}):", *_indented(body), f"return {name}"]
-    return "\n".join([f"def make({', '.join(names)}):", *_indented(function), ""])
+    function = [f"def {name}({parameters}):", *indented(body), f"return {name}"]
+    return "\n".join([f"def make({', '.join(names)}):", *indented(function), ""])
 
 
 def _checked(type_: GraphQLObjectType, names: Names) -> list[str]:
@@ -112,7 +112,7 @@ def _field(field: Field, number: int, names: Names) -> list[str]:
     begun = "" if field.is_nullable else ", locals()"
     return [
         "try:",
-        *_indented(lines),
+        *indented(lines),
         "except Exception as error:",
         f"    {v} = {f}.fail(run, error, {path}{begun})",
     ]
@@ -142,9 +142,7 @@ def call_text(field: Field, f: str, path: str, names: Names) -> str:
 
 def _completed(field: Field, v: str, f: str, path: str, names: Names) -> list[str]:
     """The lines that complete the value: at once where it is what was expected, else with a closer look."""
-    nullable = get_nullable_type(field.type)
-    look = f"    {v}, is_waiting = {f}.complete_any(run, {v}, {path}), True"
-    or_null = f" or {v} is None" if field.is_nullable else ""
+    look = f"{v}, is_waiting = {f}.complete_any(run, {v}, {path}), True"
     if field.selection:
         names[f"{f}_selection"] = field.selection
         return [
@@ -153,26 +151,36 @@ def _completed(field: Field, v: str, f: str, path: str, names: Names) -> list[st
             f"    if type({v}) is Coroutine:",
             f"        {v}, is_waiting = {f}.guarded(run, {v}, {path}), True",
             "else:",
-            look,
+            f"    {look}",
         ]
-    if not is_leaf_type(nullable):
+    if not is_leaf_type(get_nullable_type(field.type)):
         return [f"{v} = {f}.complete_any(run, {v}, {path})", f"is_waiting = is_waiting or type({v}) in PENDING"]
-    known = leaf(nullable)
+    odd = f"{v}, is_waiting = {f}.complete_odd(run, given, {v}, {path}), True"
+    return leaf_lines(field, v, f, names, look, odd)
+
+
+def leaf_lines(field: Field, v: str, f: str, names: Names, look: str, odd: str) -> list[str]:
+    """The lines that complete the value of a leaf type. `look` is the line for a value that was not expected, `odd` for
+    one of which the type made an answer that was not."""
+    type_: Any = get_nullable_type(field.type)
+    known = leaf(type_)
+    unless_null = f"elif {v} is not None:" if field.is_nullable else "else:"
     if known.as_it_is:
-        return [f"if not ({known.as_it_is.replace('value', v)}{or_null}):", look]
+        or_null = f" or {v} is None" if field.is_nullable else ""
+        return [f"if not ({known.as_it_is.replace('value', v)}{or_null}):", f"    {look}"]
     if known.enum:
         names |= {f"{f}_enum": known.enum, f"{f}_names": known.names}
-        return [f"if type({v}) is {f}_enum:", f"    {v} = {f}_names[{v}._name_]", "else:", look]
+        return [f"if type({v}) is {f}_enum:", f"    {v} = {f}_names[{v}._name_]", unless_null, f"    {look}"]
     names[f"{f}_coerce"] = known.coerce
     return [
         f"if type({v}) in PLAIN:",
         f"    given, {v} = {v}, {f}_coerce({v})",
         f"    if type({v}) not in PLAIN:",
-        f"        {v}, is_waiting = {f}.complete_odd(run, given, {v}, {path}), True",
-        f"elif {v} is not None:" if field.is_nullable else "else:",
-        look,
+        f"        {odd}",
+        unless_null,
+        f"    {look}",
     ]
 
 
-def _indented(lines: Sequence[str]) -> list[str]:
+def indented(lines: Sequence[str]) -> list[str]:
     return [f"    {line}" for line in lines]
