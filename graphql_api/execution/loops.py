@@ -39,7 +39,7 @@ def each(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Names]
     """
     names: Names = {"fields": {field.key: field for field in fields}}
     objects, leaves, answer = [], [], []
-    loop = {"source": "sources"}
+    loop = {"source": "sources"}  # what runs through which list
     for number, field in enumerate(fields):
         v = f"v{number}"
         if field.definition is TypeNameMetaFieldDef:
@@ -54,13 +54,13 @@ def each(type_: GraphQLObjectType, fields: Sequence[Field]) -> tuple[str, Names]
             loop[v] = f"{v}s"
         else:
             leaves += lines
-    together = ", ".join(loop.values())
+    lists = ", ".join(loop.values())
     body = [
         "run, rows.fields = rows.run, fields",
         "answers = rows.answers = []",
         *_checked(type_, names),
         *objects,
-        f"for {', '.join(loop)} in {f'zip({together})' if objects else together}:",
+        f"for {', '.join(loop)} in {f'zip({lists})' if objects else lists}:",
         *indented([*leaves, f"answers.append({{{', '.join(answer)}}})"]),
         "return answers",
     ]
@@ -82,10 +82,11 @@ def _objects(field: Field, number: int, names: Names) -> list[str]:
     """The lines that give `v0s`, what is selected of the objects in field 0; none where they are to be awaited."""
     f = f"f{number}"
     value = _value(field, f, "place", names)
+    if not value:
+        return []
     names[f"{f}_objects"] = partial(of_field, field)
     sources = "place, source in enumerate(sources)" if field.call and field.call.info_name else "source in sources"
-    line = f"v{number}s = {f}_objects(rows, [{value} for {sources}])"
-    return [f"# {field.key}: {field.type}", line] if value else []
+    return [f"# {field.key}: {field.type}", f"v{number}s = {f}_objects(rows, [{value} for {sources}])"]
 
 
 def _leaf(field: Field, number: int, names: Names) -> list[str]:

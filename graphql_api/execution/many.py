@@ -35,14 +35,15 @@ class Odd:
 class Rest:
     """What the loops leave over."""
 
-    columns: list[Column] = dataclass_field(default_factory=list)
+    columns: dict[Column, None] = dataclass_field(default_factory=dict)
+    """In the order in which something odd was found in them."""
     promised: list[Promised] = dataclass_field(default_factory=list)
 
 
 class Rows:
     """Where objects stand in the answer for a list."""
 
-    __slots__ = ("_kept", "answers", "fields", "listed", "rest", "run")
+    __slots__ = ("answers", "fields", "listed", "rest", "run")
 
     answers: Answers
     """Those for them, when the loop is done."""
@@ -57,7 +58,6 @@ class Rows:
         self.run = run
         self.listed = listed
         self.rest = rest
-        self._kept: set[str] | None = None
 
     def path(self, place: int) -> Steps:
         """The path of one of them."""
@@ -69,11 +69,7 @@ class Rows:
 
     def keep(self, key: str, value: Any) -> Odd:
         """What stands for a value of a field of one of them until the loop is done."""
-        if self._kept is None:
-            self._kept = set()
-        if key not in self._kept:
-            self._kept.add(key)
-            self.rest.columns.append(Column(self, self.fields[key]))
+        self.rest.columns[Column(self, self.fields[key])] = None
         return Odd(value)
 
 
@@ -208,7 +204,7 @@ async def _group(run: Run, batches: Iterable[Batch], group: Sequence[Promised]) 
         await together(parts)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Column:
     """A field of many answers in which something odd stands."""
 
@@ -274,7 +270,7 @@ class Promised:
             return
         for answer, value in zip(some.answers, done, strict=True):
             answer[field.key] = value
-        rest.columns += some.rest.columns
+        rest.columns |= some.rest.columns
         rest.promised += some.rest.promised
 
     async def _complete_one(self, place: int, path: Steps) -> None:
